@@ -1,1 +1,27 @@
-//! .
+//! The vocabulary and the contracts that every other crate of DuctStream keeps.
+//!
+//! What is here: positions ([`Lsn`], [`Position`]), table schemas ([`TableSchema`]), change batches held as Arrow columns
+//! ([`ChangeBatch`], [`TableChunk`]), barriers ([`Barrier`]), checkpoints ([`Checkpoint`]), errors named by what the caller does
+//! next ([`Error`], [`ErrorKind`]), and the four traits of the data plane: [`Source`], [`Destination`], [`Codec`],
+//! [`CheckpointStore`].
+//!
+//! What is not here: input and output of any kind, settings, wire formats. This crate depends on Arrow arrays and on
+//! nothing that opens a socket or a file.
+
+mod batch;
+mod checkpoint;
+mod codec;
+mod destination;
+mod error;
+mod position;
+mod source;
+mod table;
+
+pub use batch::{Barrier, ChangeBatch, LogicalMessage, OldImage, Op, Record, Run, TableChunk, Unchanged};
+pub use checkpoint::{Checkpoint, CheckpointStore, DestinationCheckpoint, SchemaRecord, SourceIdentity};
+pub use codec::{Codec, Envelope, ObjectEncoder, WireFormat};
+pub use destination::{Accepted, Capabilities, Destination, DestinationStart, DestinationStatus, Durable};
+pub use error::{BoxError, Error, ErrorKind, Result};
+pub use position::{Lsn, ParseLsnError, Position};
+pub use source::{Acknowledge, Source, SourceOpened, SourceStart, SourceStatus};
+pub use table::{Column, PgType, ReplicaIdentity, TableName, TableSchema, metadata};

@@ -1,0 +1,135 @@
+//! Checkpoints, and where they are kept.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{Durable, Lsn, Position, Result, TableName};
+
+/// What tells one source from another that answers at the same address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceIdentity {
+    /// `IDENTIFY_SYSTEM`'s system identifier: differs for every cluster ever initialised.
+    pub system_identifier: String,
+    /// The timeline: grows when a standby is promoted.
+    pub timeline: u32,
+    /// The database.
+    pub database: String,
+    /// The replication slot.
+    pub slot: String,
+}
+
+/// What is durable in one destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationCheckpoint {
+    /// Every record before this is durable there.
+    pub position: Position,
+    /// The position that the destination itself stores with the data, for those that do. At the next start it must report this one or
+    /// a later one: less means that data which was durable is gone.
+    pub stored: Option<Position>,
+}
+
+/// Every record of the flow before `position` is durable in every destination.
+///
+/// A checkpoint moves only by a [`Durable`], which only a destination hands out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// The source that the positions belong to.
+    pub source: SourceIdentity,
+    /// The bound: the smallest over the destinations.
+    pub position: Position,
+    /// Commit time of the last transaction before `position`, where known; microseconds since 1970-01-01 UTC.
+    pub commit_time: Option<i64>,
+    /// Each destination's own progress, by name.
+    pub destinations: BTreeMap<String, DestinationCheckpoint>,
+}
+
+impl Checkpoint {
+    /// The checkpoint of a flow that begins at `position`: nothing is owed before it.
+    pub fn begin(source: SourceIdentity, position: Position, destinations: impl IntoIterator<Item = String>) -> Self {
+        let start = DestinationCheckpoint { position, stored: None };
+        let destinations = destinations.into_iter().map(|name| (name, start.clone())).collect();
+        Self { source, position, commit_time: None, destinations }
+    }
+
+    /// Takes over what `destination` made durable. Returns whether the flow's own position moved. Never moves back.
+    pub fn advance(&mut self, destination: &str, durable: &Durable) -> bool {
+        let Some(entry) = self.destinations.get_mut(destination) else { return false };
+        entry.position = entry.position.max(durable.position());
+        entry.stored = entry.stored.max(durable.stored());
+        let reached = self.destinations.values().map(|entry| entry.position).min().unwrap_or(self.position);
+        let moved = reached > self.position;
+        self.position = self.position.max(reached);
+        moved
+    }
+
+    /// What may be acknowledged to the slot once this checkpoint is stored.
+    pub fn acknowledge_lsn(&self) -> Lsn {
+        self.position.commit_lsn
+    }
+}
+
+/// One version of one table's schema, as it is kept across restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaRecord {
+    /// The table.
+    pub table: TableName,
+    /// The version, from 1.
+    pub version: u32,
+    /// Position of the first change with this version. A replay from before it gets the version of that time.
+    pub from: Position,
+    /// Canonical text of columns, types and key: equal exactly when the schema is equal.
+    pub shape: String,
+}
+
+/// Keeps the checkpoints and schema versions of flows, by flow name.
+///
+/// - [`store`](Self::store) returns only when the checkpoint survives a crash of this process and of the store's machine.
+/// - A checkpoint never moves back: `store` of a smaller position than the stored one of the same source fails with
+///   [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) and changes nothing, for another worker has gone further.
+/// - Calls for different flows may run at the same time; calls for one flow come from one worker, in order.
+/// - A call that fails with [`ErrorKind::Retry`](crate::ErrorKind::Retry) may or may not have taken effect.
+#[async_trait]
+pub trait CheckpointStore: Send + Sync {
+    /// The flow's checkpoint; `None` when there has never been one.
+    async fn load(&self, flow: &str) -> Result<Option<Checkpoint>>;
+
+    /// Makes `checkpoint` the flow's checkpoint.
+    async fn store(&self, flow: &str, checkpoint: &Checkpoint) -> Result<()>;
+
+    /// Every schema version of the flow, by table and version.
+    async fn schemas(&self, flow: &str) -> Result<Vec<SchemaRecord>>;
+
+    /// Adds schema versions, all or none. One that is stored already is left as it is.
+    async fn add_schemas(&self, flow: &str, schemas: &[SchemaRecord]) -> Result<()>;
+
+    /// Forgets the flow. Forgetting an unknown flow is no error.
+    async fn forget(&self, flow: &str) -> Result<()>;
+
+    /// The names of the flows that have a checkpoint or schema versions, in order.
+    async fn flows(&self) -> Result<Vec<String>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_moves_to_the_slowest_destination_and_never_back() {
+        let source =
+            SourceIdentity { system_identifier: "1".into(), timeline: 1, database: "d".into(), slot: "s".into() };
+        let at = |lsn| Position::start_of(Lsn(lsn));
+        let mut checkpoint = Checkpoint::begin(source, at(10), ["a".to_owned(), "b".to_owned()]);
+        assert!(!checkpoint.advance("a", &Durable::up_to(at(30))));
+        assert!(checkpoint.advance("b", &Durable::up_to(at(20))));
+        assert_eq!(checkpoint.position, at(20));
+        assert!(!checkpoint.advance("b", &Durable::up_to(at(5))));
+        assert!(!checkpoint.advance("unknown", &Durable::up_to(at(99))));
+        assert_eq!(checkpoint.acknowledge_lsn(), Lsn(20));
+    }
+}
