@@ -21,6 +21,16 @@ pub struct SourceIdentity {
     pub slot: String,
 }
 
+/// What a flow created in its source, so that clean-up drops that and nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Created {
+    /// The publication, when the flow created it.
+    pub publication: Option<String>,
+    /// The slot, when the flow created it.
+    pub slot: Option<String>,
+}
+
 /// What is durable in one destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +56,9 @@ pub struct Checkpoint {
     pub commit_time: Option<i64>,
     /// Each destination's own progress, by name.
     pub destinations: BTreeMap<String, DestinationCheckpoint>,
+    /// What the flow created in the source.
+    #[serde(default)]
+    pub created: Created,
 }
 
 impl Checkpoint {
@@ -53,7 +66,7 @@ impl Checkpoint {
     pub fn begin(source: SourceIdentity, position: Position, destinations: impl IntoIterator<Item = String>) -> Self {
         let start = DestinationCheckpoint { position, stored: None };
         let destinations = destinations.into_iter().map(|name| (name, start.clone())).collect();
-        Self { source, position, commit_time: None, destinations }
+        Self { source, position, commit_time: None, destinations, created: Created::default() }
     }
 
     /// Takes over what `destination` made durable. Returns whether the flow's own position moved. Never moves back.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{ChangeBatch, Checkpoint, Lsn, Position, Result, SchemaRecord, SourceIdentity};
+use crate::{ChangeBatch, Checkpoint, Created, Lsn, Position, Result, SchemaRecord, SourceIdentity};
 
 /// Where a source starts.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,8 @@ pub struct SourceOpened {
     pub position: Position,
     /// The end of the source's WAL when it opened.
     pub wal_end: Lsn,
+    /// What the flow created in the source, at this start or an earlier one.
+    pub created: Created,
 }
 
 /// What a source shows of itself.

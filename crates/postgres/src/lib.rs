@@ -1,1 +1,16 @@
-//! .
+//! The PostgreSQL source: transport, `pgoutput` decoding, slots and publications.
+//!
+//! - [`connect`]: connection settings as libpq takes them, TLS, authentication, simple queries, replication commands.
+//! - [`pgoutput`]: the sans-I/O parser of every message of protocols 1 to 4.
+//! - [`types`]: PostgreSQL's type system; column programs that append wire values to Arrow builders.
+//! - [`assemble`]: from `pgoutput` messages to change batches; relation cache, positions, schema versions.
+//! - [`catalog`]: what is read from and created in the source's catalog: tables, publications, slots; preflight checks.
+//!
+//! Not here: delivery, checkpoints, wire formats.
+
+pub mod assemble;
+pub mod catalog;
+pub mod connect;
+pub mod pgoutput;
+pub mod settings;
+pub mod types;

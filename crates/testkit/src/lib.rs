@@ -1,1 +1,7 @@
-//! .
+//! Real servers, conformance suites and fault doubles for tests. Never part of a release.
+
+pub mod batch;
+pub mod conformance;
+pub mod postgres;
+pub mod python;
+pub mod s3;
