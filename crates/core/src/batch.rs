@@ -76,6 +76,11 @@ impl Unchanged {
         self.bits.value(row * self.columns + column)
     }
 
+    fn since_row(&self, row: usize) -> Self {
+        let from = row * self.columns;
+        Self { columns: self.columns, bits: self.bits.slice(from, self.bits.len() - from) }
+    }
+
     /// Indexes of the unchanged columns of `row`, ascending.
     pub fn columns_of(&self, row: usize) -> impl Iterator<Item = usize> + '_ {
         (0..self.columns).filter(move |column| self.is_unchanged(row, *column))
@@ -116,6 +121,24 @@ impl TableChunk {
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
+    }
+
+    /// The records from `row` on, sharing the arrays.
+    fn since_row(&self, row: usize) -> Self {
+        let rows = self.len() - row;
+        let slice = |arrays: &[ArrayRef]| arrays.iter().map(|array| array.slice(row, rows)).collect::<Vec<_>>();
+        Self {
+            schema: self.schema.clone(),
+            ops: self.ops[row..].to_vec(),
+            positions: self.positions[row..].to_vec(),
+            xids: self.xids[row..].to_vec(),
+            commit_times: self.commit_times[row..].to_vec(),
+            after: slice(&self.after),
+            before: self.before.as_deref().map(slice),
+            old: self.old[row..].to_vec(),
+            unchanged: self.unchanged.as_ref().map(|unchanged| unchanged.since_row(row)),
+            wire_bytes: self.wire_bytes * rows as u64 / self.len().max(1) as u64,
+        }
     }
 
     /// Bytes of memory that the chunk holds.
@@ -212,6 +235,25 @@ impl ChangeBatch {
         self.records().next().map(|record| record.position())
     }
 
+    /// The same batch without its records before `position`. Barriers stay.
+    #[must_use]
+    pub fn since(&self, position: Position) -> Self {
+        let skip: Vec<usize> =
+            self.chunks.iter().map(|chunk| chunk.positions.partition_point(|at| *at < position)).collect();
+        let mut left = skip.clone();
+        let mut runs = Vec::with_capacity(self.runs.len());
+        for run in &self.runs {
+            let left = &mut left[run.chunk as usize];
+            let skipped = (*left).min(run.rows as usize);
+            *left -= skipped;
+            if skipped < run.rows as usize {
+                runs.push(Run { chunk: run.chunk, rows: run.rows - skipped as u32 });
+            }
+        }
+        let chunks = self.chunks.iter().zip(skip).map(|(chunk, row)| chunk.since_row(row)).collect();
+        Self { barriers: self.barriers.clone(), chunks, runs, end: self.end, end_time: self.end_time }
+    }
+
     /// The records in commit order across chunks.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let mut taken = vec![0usize; self.chunks.len()];
@@ -273,6 +315,21 @@ mod tests {
             old: vec![OldImage::None; positions.len()],
             unchanged: None,
             wire_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_batch_since_a_position_keeps_order_and_drops_only_what_is_before_it() {
+        let run = |chunk, rows| Run { chunk, rows };
+        let batch = ChangeBatch {
+            chunks: vec![chunk("a", &[0, 1, 4]), chunk("b", &[2, 3, 5])],
+            runs: vec![run(0, 2), run(1, 2), run(0, 1), run(1, 1)],
+            ..ChangeBatch::default()
+        };
+        for from in 0..=6 {
+            let seqs: Vec<u64> =
+                batch.since(Position::new(Lsn(8), from)).records().map(|record| record.position().seq).collect();
+            assert_eq!(seqs, (from..6).collect::<Vec<_>>());
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{ChangeBatch, Envelope, Op, Position, Result, TableName, WireFormat};
+use crate::{ChangeBatch, Envelope, Op, Position, Result, SourceIdentity, TableName, WireFormat};
 
 /// A destination owns every record before this bound. Says nothing about a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +77,9 @@ pub struct Capabilities {
 pub struct DestinationStart {
     /// The flow's name.
     pub flow: String,
+    /// The source that the positions belong to. A destination that stores positions stores this with them and refuses, at
+    /// `open`, to go on from the positions of another source: they compare as numbers and mean nothing.
+    pub source: SourceIdentity,
     /// The bound from which the source will send, by the flow's checkpoint.
     pub position: Position,
     /// What this destination said to have stored with its data, by the flow's checkpoint.

@@ -1,1 +1,22 @@
-//! .
+//! The data plane's loop: reads batches from a source, hands them to every destination, stores checkpoints, acknowledges.
+//!
+//! One order of effects, and no other: every destination durable up to P, then the checkpoint P stored, then P acknowledged
+//! to the source. The loop is crash-only: whatever fails with [`ErrorKind::Retry`](ductstream_core::ErrorKind::Retry), the whole
+//! pipeline is dropped and built again from the last stored checkpoint, after a pause that grows to a cap. The path that
+//! repairs a crash is the path that repairs a lost connection.
+//!
+//! Not here: what a source or destination is. The runner knows their traits only.
+
+mod attempt;
+mod checkpointer;
+mod deliver;
+mod read;
+mod retry;
+mod runner;
+mod settings;
+mod status;
+
+pub use retry::{Backoff, RetrySettings};
+pub use runner::{Components, Runner, Summary, Until};
+pub use settings::FlowSettings;
+pub use status::{FlowStatus, Phase, TableStatus};

@@ -1,0 +1,69 @@
+//! Durable, then stored, then acknowledged: in that order and no other.
+
+use std::sync::Arc;
+
+use ductstream_core::{Acknowledge, Checkpoint, Position, Result};
+use fail::fail_point;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::Runner;
+use crate::deliver::Report;
+use crate::settings::{CHECKPOINT_INTERVAL, STATUS_INTERVAL};
+
+pub(crate) struct Checkpointer<'a> {
+    pub(crate) runner: &'a Runner,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) acknowledge: Arc<dyn Acknowledge>,
+}
+
+impl Checkpointer<'_> {
+    /// Stores and acknowledges what is reported, many reports at a time, until every destination has ended.
+    pub(crate) async fn run(mut self, mut reports: mpsc::UnboundedReceiver<Report>) -> Result<Position> {
+        // What opening found durable beyond the stored checkpoint.
+        self.commit().await?;
+        let mut status = interval(STATUS_INTERVAL);
+        status.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut due: Option<Instant> = None;
+        let mut stored_at = Instant::now();
+        loop {
+            tokio::select! {
+                report = reports.recv() => match report {
+                    Some(report) => {
+                        if self.take(&report) {
+                            due.get_or_insert(stored_at + CHECKPOINT_INTERVAL);
+                        }
+                    }
+                    None => break,
+                },
+                () = sleep_until(due.unwrap_or(stored_at)), if due.is_some() => {
+                    self.commit().await?;
+                    (due, stored_at) = (None, Instant::now());
+                }
+                _ = status.tick() => self.runner.board.source(&self.acknowledge.status()),
+            }
+        }
+        self.commit().await?;
+        self.runner.board.source(&self.acknowledge.status());
+        Ok(self.checkpoint.position)
+    }
+
+    /// Whether there is something new to store.
+    fn take(&mut self, report: &Report) -> bool {
+        let before = self.checkpoint.destinations.get(&report.destination).cloned();
+        if self.checkpoint.advance(&report.destination, &report.durable) {
+            self.checkpoint.commit_time = report.commit_time.max(self.checkpoint.commit_time);
+        }
+        self.checkpoint.destinations.get(&report.destination) != before.as_ref()
+    }
+
+    async fn commit(&self) -> Result<()> {
+        fail_point!("runner::durable", |_| std::process::abort());
+        self.runner.store.store(&self.runner.settings.name, &self.checkpoint).await?;
+        fail_point!("runner::checkpointed", |_| std::process::abort());
+        self.acknowledge.acknowledge(self.checkpoint.position);
+        fail_point!("runner::acknowledged", |_| std::process::abort());
+        self.runner.board.checkpoint(&self.checkpoint);
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! What a running flow shows of itself.
+
+use std::collections::BTreeMap;
+
+use ductstream_core::{ChangeBatch, Checkpoint, DestinationStatus, Lsn, Position, SourceStatus};
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// What the flow is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Connecting and verifying.
+    #[default]
+    Starting,
+    /// Streaming.
+    Running,
+    /// Waiting before the next attempt; `error` says why.
+    Retrying,
+    /// Draining what was read.
+    Stopping,
+    /// Ended in order.
+    Stopped,
+    /// Ended with an error.
+    Failed,
+}
+
+/// What was read of one table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TableStatus {
+    /// Records read since this process started.
+    pub rows: u64,
+    /// Bytes of values on the wire.
+    pub bytes: u64,
+}
+
+/// A flow's status, at one moment. Counters begin at the start of this process.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct FlowStatus {
+    /// What the flow is doing.
+    pub phase: Phase,
+    /// The last error, while retrying or failed.
+    pub error: Option<String>,
+    /// Attempts that failed so far.
+    pub retries: u64,
+    /// The stored checkpoint.
+    pub position: Option<Position>,
+    /// Commit time of the last durable transaction, in microseconds since 1970-01-01 UTC.
+    pub commit_time: Option<i64>,
+    /// End of the source's WAL as last heard.
+    pub wal_end: Lsn,
+    /// Bytes of WAL between the checkpoint and `wal_end`.
+    pub lag_bytes: u64,
+    /// Bytes of WAL that the slot keeps on the server's disk.
+    pub retained_bytes: Option<u64>,
+    /// Bytes received from the source.
+    pub received_bytes: u64,
+    /// Records read.
+    pub rows: u64,
+    /// Per table, by name.
+    pub tables: BTreeMap<String, TableStatus>,
+    /// Per destination, by name.
+    pub destinations: BTreeMap<String, DestinationStatus>,
+}
+
+/// Where the parts of the loop write their share of the status.
+#[derive(Debug, Clone)]
+pub(crate) struct StatusBoard(watch::Sender<FlowStatus>);
+
+impl StatusBoard {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(FlowStatus::default()))
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<FlowStatus> {
+        self.0.subscribe()
+    }
+
+    pub(crate) fn snapshot(&self) -> FlowStatus {
+        self.0.borrow().clone()
+    }
+
+    pub(crate) fn phase(&self, phase: Phase) {
+        self.0.send_modify(|status| {
+            status.phase = phase;
+            if matches!(phase, Phase::Running | Phase::Stopped) {
+                status.error = None;
+            }
+        });
+    }
+
+    pub(crate) fn failed(&self, phase: Phase, error: &ductstream_core::Error) {
+        self.0.send_modify(|status| {
+            status.phase = phase;
+            status.error = Some(error.report());
+            status.retries += u64::from(phase == Phase::Retrying);
+        });
+    }
+
+    pub(crate) fn read(&self, batch: &ChangeBatch) {
+        self.0.send_modify(|status| {
+            for chunk in &batch.chunks {
+                let table = status.tables.entry(chunk.schema.table.to_string()).or_default();
+                table.rows += chunk.len() as u64;
+                table.bytes += chunk.wire_bytes;
+                status.rows += chunk.len() as u64;
+            }
+        });
+    }
+
+    pub(crate) fn checkpoint(&self, checkpoint: &Checkpoint) {
+        self.0.send_modify(|status| {
+            status.position = Some(checkpoint.position);
+            status.commit_time = checkpoint.commit_time;
+            status.wal_end = status.wal_end.max(checkpoint.position.commit_lsn);
+            status.lag_bytes = status.wal_end.bytes_since(checkpoint.position.commit_lsn);
+        });
+    }
+
+    pub(crate) fn source(&self, source: &SourceStatus) {
+        self.0.send_modify(|status| {
+            status.wal_end = status.wal_end.max(source.wal_end);
+            status.retained_bytes = source.retained_bytes;
+            status.received_bytes = source.received_bytes;
+            if let Some(position) = status.position {
+                status.lag_bytes = status.wal_end.bytes_since(position.commit_lsn);
+            }
+        });
+    }
+
+    pub(crate) fn destination(&self, name: &str, destination: DestinationStatus) {
+        self.0.send_modify(|status| {
+            status.destinations.insert(name.to_owned(), destination);
+        });
+    }
+}
