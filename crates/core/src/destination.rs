@@ -111,9 +111,15 @@ pub struct DestinationStatus {
 /// - `write` returning says "accepted" and nothing more. It waits when the destination has enough in hand: that is the back-pressure.
 /// - `progress` is cancel-safe: dropping its future loses nothing.
 #[async_trait]
-pub trait Destination: Send {
+pub trait Destination: Send + Sync {
     /// What this destination can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// Finds out whether the destination can be reached and written to, and leaves nothing behind. Called before anything is created for
+    /// a flow that has never run. Destinations that cannot fail keep this default.
+    async fn verify(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes ready: connects, checks that it can write, and removes what a crash left beyond the last durable position.
     ///

@@ -63,7 +63,7 @@ impl<'a> Attempt<'a> {
             // Stopping while still connecting leaves nothing to drain.
             () = self.stop.cancelled() => {
                 let stored = self.runner.store.load(&self.runner.settings.name).await?;
-                return Ok(stored.map(|checkpoint| checkpoint.position).unwrap_or_default());
+                Ok(stored.map(|checkpoint| checkpoint.position).unwrap_or_default())
             }
             opened = Self::open(self.runner) => {
                 let (source, wal_end, checkpoint, destinations) = opened?;
@@ -81,8 +81,14 @@ impl<'a> Attempt<'a> {
             SourceStart { checkpoint: runner.store.load(flow).await?, schemas: runner.store.schemas(flow).await? };
         let stored = start.checkpoint.clone();
         let mut source = runner.components.source().await?;
-        let opened = source.open(start).await?;
         let destinations = runner.components.destinations().await?;
+        if stored.is_none() {
+            // The first start creates things in the source: not before it is known that the changes have somewhere to go.
+            for (name, destination) in &destinations {
+                destination.verify().await.map_err(|error| error.context(format_args!("destination {name}")))?;
+            }
+        }
+        let opened = source.open(start).await?;
         let names: Vec<String> = destinations.iter().map(|(name, _)| name.clone()).collect();
         let mut checkpoint = continue_from(stored.clone(), &opened, &names);
         if stored.as_ref() != Some(&checkpoint) {
