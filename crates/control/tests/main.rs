@@ -1,0 +1,5 @@
+//! The stores against a real file and a real server.
+
+mod suite {
+    mod sqlite;
+}
