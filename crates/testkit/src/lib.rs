@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod conformance;
+pub mod memory;
 pub mod postgres;
 pub mod python;
 pub mod s3;
