@@ -1,0 +1,150 @@
+//! The read half of the replication connection: bytes off the socket at the right pace, cut into frames.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use ductstream_core::{Error, Lsn, Result};
+use socket2::SockRef;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::connect::{ReadHalf, ServerError};
+use crate::feedback::Shared;
+use crate::pace::Pace;
+
+/// Room that is made before each read.
+const READ_BYTES: usize = 256 << 10;
+/// Most that one drain takes before what arrived is decoded: bounds the buffer, whatever the socket holds.
+const DRAIN_BYTES: usize = 2 << 20;
+/// A buffer that one huge value has grown beyond this is given back when empty.
+const KEEP_BYTES: usize = 8 << 20;
+/// Tag and length of a message.
+const HEADER: usize = 5;
+
+/// One message of the server inside the copy.
+#[derive(Debug)]
+pub(crate) enum Frame<'a> {
+    /// The content of a CopyData message.
+    CopyData(&'a [u8]),
+    /// The server ended the copy.
+    CopyDone,
+    /// Anything that carries no data here: notices, parameter changes.
+    Other,
+}
+
+pub(crate) struct Inbound {
+    read: ReadHalf,
+    buffer: BytesMut,
+    pace: Pace,
+    drained_at: Instant,
+    silence_limit: Duration,
+    shared: Arc<Shared>,
+}
+
+impl Inbound {
+    /// Reads from `read`, of which `buffer` was read already.
+    pub(crate) fn new(read: ReadHalf, buffer: BytesMut, silence_limit: Duration, shared: Arc<Shared>) -> Self {
+        Self { read, buffer, pace: Pace::new(), drained_at: Instant::now(), silence_limit, shared }
+    }
+
+    /// Reads until at least one more byte is here, and then all that is. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the connection is lost, or nothing was heard for longer than the silence limit.
+    pub(crate) async fn read(&mut self) -> Result<()> {
+        if let Some(pause) = self.pace.pause() {
+            sleep_until(self.drained_at + pause).await;
+        }
+        let mut drained = self.drain()?;
+        if drained == 0 {
+            self.buffer.reserve(READ_BYTES);
+            let waited = timeout(self.silence_limit, self.read.read_buf(&mut self.buffer)).await;
+            let read = waited.map_err(|_| silent(self.silence_limit))?;
+            drained = arrived(read)? + self.drain()?;
+        }
+        self.drained_at = Instant::now();
+        self.pace.drained(drained, receive_buffer_bytes(&self.read));
+        self.shared.received_bytes(drained);
+        Ok(())
+    }
+
+    /// Takes what the socket holds, without waiting.
+    fn drain(&mut self) -> Result<usize> {
+        let mut drained = 0;
+        while drained < DRAIN_BYTES {
+            self.buffer.reserve(READ_BYTES);
+            match self.read.try_read_buf(&mut self.buffer) {
+                Ok(Some(bytes)) => drained += arrived(Ok(bytes))?,
+                Ok(None) => break,
+                Err(error) => return Err(broken(error)),
+            }
+        }
+        Ok(drained)
+    }
+
+    /// The first complete frame and its length, which [`consume`](Self::consume) takes; `None` when more has to be read.
+    ///
+    /// # Errors
+    /// The error that the server sent, or a length that no message has.
+    pub(crate) fn frame(&self) -> Result<Option<(Frame<'_>, usize)>> {
+        let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };
+        let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+        if length < 4 {
+            return Err(Error::bug(format!("the server sent a message of type {:?} and length {length}", header[0] as char)));
+        }
+        let Some(content) = self.buffer.get(HEADER..1 + length) else { return Ok(None) };
+        let frame = match header[0] {
+            b'd' => Frame::CopyData(content),
+            b'c' => Frame::CopyDone,
+            b'E' => return Err(ServerError::parse(content).into_error("replication")),
+            _ => Frame::Other,
+        };
+        Ok(Some((frame, 1 + length)))
+    }
+
+    /// Notes that WAL up to `received` has arrived, of which the server has written `wal_end`.
+    pub(crate) fn saw(&self, received: Lsn, wal_end: Lsn) {
+        self.shared.received(received);
+        self.shared.server_wal_end(wal_end);
+    }
+
+    /// Has an answer sent at once.
+    pub(crate) fn want_reply(&self) {
+        self.shared.want_reply();
+    }
+
+    /// Drops the first `length` bytes.
+    pub(crate) fn consume(&mut self, length: usize) {
+        self.buffer.advance(length);
+        if self.buffer.is_empty() && self.buffer.capacity() > KEEP_BYTES {
+            self.buffer = BytesMut::new();
+        }
+    }
+}
+
+/// What the kernel holds for us at most; it grows under load. A TLS connection reads through a buffer of its own.
+fn receive_buffer_bytes(read: &ReadHalf) -> usize {
+    let size = match read {
+        ReadHalf::Tcp(half) => SockRef::from(half.as_ref()).recv_buffer_size(),
+        ReadHalf::Unix(half) => SockRef::from(half.as_ref()).recv_buffer_size(),
+        ReadHalf::Tls(_) => return DRAIN_BYTES,
+    };
+    size.unwrap_or(DRAIN_BYTES)
+}
+
+fn arrived(read: std::io::Result<usize>) -> Result<usize> {
+    match read {
+        Ok(0) => Err(Error::retry("the server closed the replication connection")),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(broken(error)),
+    }
+}
+
+fn broken(error: std::io::Error) -> Error {
+    Error::retry("the replication connection broke").with_source(error)
+}
+
+fn silent(limit: Duration) -> Error {
+    Error::retry(format!("nothing was heard from the server for {} s", limit.as_secs()))
+}

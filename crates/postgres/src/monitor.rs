@@ -1,0 +1,164 @@
+//! The SQL connection beside the replication connection: heartbeats, the slot's state, catalog look-ups for the decoder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ductstream_core::{Error, Result};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::assemble::RelationNeed;
+use crate::catalog::relation::{self, RelationKey};
+use crate::catalog::slot;
+use crate::connect::Connection;
+use crate::feedback::Shared;
+use crate::types::TypeCatalog;
+
+/// Prefix of the logical messages that keep a quiet slot moving.
+pub const HEARTBEAT_PREFIX: &str = "ductstream.heartbeat";
+
+/// How often the slot is looked at; also keeps the connection from being closed as idle.
+const SLOT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A catalog row, as text.
+pub(crate) type TextRow = Vec<Option<String>>;
+
+/// What the decoder asked for.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub(crate) types: Vec<TextRow>,
+    pub(crate) keys: Vec<RelationKey>,
+}
+
+struct Request {
+    need: RelationNeed,
+    answer: oneshot::Sender<Result<Lookup>>,
+}
+
+/// The task that owns the SQL connection.
+pub(crate) struct Monitor {
+    requests: mpsc::Sender<Request>,
+    task: JoinHandle<Error>,
+}
+
+/// A look-up under way.
+pub(crate) type Answer = oneshot::Receiver<Result<Lookup>>;
+
+impl Monitor {
+    /// Takes the connection over. `heartbeat` of `None` writes none.
+    pub(crate) fn start(connection: Connection, slot: String, heartbeat: Option<Duration>, shared: Arc<Shared>) -> Self {
+        let (requests, queue) = mpsc::channel(1);
+        let watch = Watch { connection, slot, shared };
+        Self { requests, task: tokio::spawn(watch.run(queue, heartbeat)) }
+    }
+
+    /// Asks; the answer arrives while the caller does something else, and is not lost when it stops waiting.
+    pub(crate) fn ask(&self, need: RelationNeed) -> Answer {
+        let (answer, receiver) = oneshot::channel();
+        // One question at a time: the decoder waits for each answer. A full or closed queue shows as a dropped answer.
+        let _ = self.requests.try_send(Request { need, answer });
+        receiver
+    }
+
+    /// Waits until the SQL connection fails. Cancel-safe.
+    pub(crate) async fn failed(&mut self) -> Error {
+        match (&mut self.task).await {
+            Ok(error) => error.context("the SQL connection beside the replication"),
+            Err(error) => Error::bug("the monitor ended abnormally").with_source(error),
+        }
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Watch {
+    connection: Connection,
+    slot: String,
+    shared: Arc<Shared>,
+}
+
+impl Watch {
+    async fn run(mut self, mut queue: mpsc::Receiver<Request>, heartbeat: Option<Duration>) -> Error {
+        let mut slots = ticker(SLOT_INTERVAL);
+        let mut beats = heartbeat.map(ticker);
+        loop {
+            let done = tokio::select! {
+                request = queue.recv() => match request {
+                    Some(Request { need, answer }) => {
+                        let found = look_up(&mut self.connection, &need).await;
+                        // The decoder may have gone; then nobody needs the answer.
+                        let _ = answer.send(found);
+                        Ok(())
+                    }
+                    None => std::future::pending().await,
+                },
+                _ = slots.tick() => self.look_at_slot().await,
+                () = beat(&mut beats) => self.heartbeat().await,
+            };
+            if let Err(error) = done {
+                return error;
+            }
+        }
+    }
+
+    async fn look_at_slot(&mut self) -> Result<()> {
+        let slot = slot::load(&mut self.connection, &self.slot).await?;
+        self.shared.retained(slot.and_then(|slot| slot.retained_bytes));
+        Ok(())
+    }
+
+    async fn heartbeat(&mut self) -> Result<()> {
+        let sql = format!("SELECT pg_logical_emit_message(false, '{HEARTBEAT_PREFIX}', '')");
+        self.connection.simple_query(&sql).await?;
+        Ok(())
+    }
+}
+
+fn ticker(period: Duration) -> Interval {
+    let mut ticker = interval(period);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticker
+}
+
+async fn beat(beats: &mut Option<Interval>) {
+    match beats {
+        Some(beats) => {
+            beats.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn look_up(connection: &mut Connection, need: &RelationNeed) -> Result<Lookup> {
+    Ok(Lookup {
+        types: load_types(connection, &need.types).await?,
+        keys: relation::load_keys(connection, &[need.oid]).await?,
+    })
+}
+
+/// Everything that must be known to decode values of the types `oids`, and of the types that these are made of.
+pub(crate) async fn load_types(connection: &mut Connection, oids: &[u32]) -> Result<Vec<TextRow>> {
+    let mut known = TypeCatalog::new();
+    let mut rows: Vec<TextRow> = Vec::new();
+    let mut wanted = known.missing(oids.iter().copied());
+    while !wanted.is_empty() {
+        let before = rows.len();
+        for row in connection.simple_query(&TypeCatalog::query(&wanted)).await? {
+            let row: TextRow = (0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect();
+            let fields: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
+            known.add_row(&fields)?;
+            rows.push(row);
+        }
+        if rows.len() == before {
+            // A type that was dropped meanwhile: the decoder takes its values as text.
+            break;
+        }
+        wanted = known.missing(oids.iter().copied());
+    }
+    Ok(rows)
+}

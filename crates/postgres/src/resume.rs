@@ -1,0 +1,187 @@
+//! Whether a flow can go on from its checkpoint without a gap.
+//!
+//! PostgreSQL does not refuse to start before a slot's confirmed position: it silently starts later, and the changes in between are
+//! missing. So everything that could open a gap is found here, before streaming begins, and refused.
+
+use ductstream_core::{Checkpoint, Error, Position, Result, SourceIdentity};
+
+use crate::catalog::slot::SlotState;
+
+/// Where a flow begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// The slot is to be created; the flow begins where it becomes consistent.
+    CreateSlot,
+    /// The slot exists, and has everything from here on.
+    At(Position),
+}
+
+/// Decides from the stored checkpoint, the server's identity and the slot as the server shows it.
+pub(crate) fn resume(
+    checkpoint: Option<&Checkpoint>,
+    server: &SourceIdentity,
+    slot: Option<&SlotState>,
+) -> Result<Resume> {
+    if let Some(checkpoint) = checkpoint {
+        same_source(&checkpoint.source, server, checkpoint.position)?;
+    }
+    let name = &server.slot;
+    match (checkpoint, slot) {
+        (None, None) => Ok(Resume::CreateSlot),
+        (Some(checkpoint), None) => Err(lost(
+            format!("replication slot {name:?} does not exist any more; changes after {} are gone", checkpoint.position),
+            name,
+        )),
+        (checkpoint, Some(slot)) => {
+            usable(slot, server, checkpoint)?;
+            at_slot(checkpoint, slot)
+        }
+    }
+}
+
+fn same_source(known: &SourceIdentity, server: &SourceIdentity, position: Position) -> Result<()> {
+    let differs = |what: &str, known: &str, found: &str| {
+        Err(Error::resync(format!(
+            "this is another source: the checkpoint at {position} belongs to {what} {known}, the server has {found}"
+        ))
+        .with_remedy("point the flow at the server it was started on, or run `ductstream cleanup` and start it anew"))
+    };
+    if known.system_identifier != server.system_identifier {
+        return differs("system identifier", &known.system_identifier, &server.system_identifier);
+    }
+    if known.timeline != server.timeline {
+        return differs("timeline", &known.timeline.to_string(), &server.timeline.to_string());
+    }
+    if known.database != server.database {
+        return differs("database", &known.database, &server.database);
+    }
+    if known.slot != server.slot {
+        return differs("slot", &known.slot, &server.slot);
+    }
+    Ok(())
+}
+
+fn usable(slot: &SlotState, server: &SourceIdentity, checkpoint: Option<&Checkpoint>) -> Result<()> {
+    let name = &slot.name;
+    let other = "choose another name with `source.slot`";
+    if slot.plugin.as_deref() != Some("pgoutput") {
+        let plugin = slot.plugin.as_deref().unwrap_or("physical replication");
+        return Err(Error::configuration(format!("slot {name:?} is for {plugin}, not for pgoutput")).with_remedy(other));
+    }
+    if slot.database.as_deref() != Some(server.database.as_str()) {
+        let database = slot.database.as_deref().unwrap_or("no database");
+        return Err(Error::configuration(format!("slot {name:?} belongs to {database}, not to {}", server.database))
+            .with_remedy(other));
+    }
+    if slot.two_phase {
+        return Err(Error::configuration(format!("slot {name:?} sends prepared transactions (two_phase), which is not supported"))
+            .with_remedy(other));
+    }
+    if slot.wal_status.as_deref() == Some("lost") {
+        let after = checkpoint.map(|checkpoint| format!(" after {}", checkpoint.position)).unwrap_or_default();
+        return Err(lost(format!("the server has removed WAL that slot {name:?} needs; changes{after} are gone"), name));
+    }
+    Ok(())
+}
+
+fn at_slot(checkpoint: Option<&Checkpoint>, slot: &SlotState) -> Result<Resume> {
+    let confirmed = slot.confirmed_flush.ok_or_else(|| {
+        Error::retry(format!("slot {:?} has no consistent point yet: another session is still creating it", slot.name))
+    })?;
+    let Some(checkpoint) = checkpoint else { return Ok(Resume::At(Position::start_of(confirmed))) };
+    if checkpoint.position.commit_lsn < confirmed {
+        let from = checkpoint.position.commit_lsn;
+        return Err(lost(
+            format!(
+                "slot {:?} was advanced to {confirmed}, beyond the checkpoint at {from}; the changes between are gone",
+                slot.name
+            ),
+            &slot.name,
+        ));
+    }
+    Ok(Resume::At(checkpoint.position))
+}
+
+fn lost(message: String, slot: &str) -> Error {
+    Error::resync(message).with_remedy(format!(
+        "run `ductstream cleanup` (which also drops slot {slot}, if the flow created it), start the flow anew, and bring the \
+         destination up to date from the tables themselves"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use ductstream_core::{ErrorKind, Lsn};
+
+    use super::*;
+
+    fn identity() -> SourceIdentity {
+        SourceIdentity { system_identifier: "7".into(), timeline: 1, database: "shop".into(), slot: "s".into() }
+    }
+
+    fn slot(confirmed: u64) -> SlotState {
+        SlotState {
+            name: "s".into(),
+            plugin: Some("pgoutput".into()),
+            database: Some("shop".into()),
+            confirmed_flush: Some(Lsn(confirmed)),
+            wal_status: Some("reserved".into()),
+            ..SlotState::default()
+        }
+    }
+
+    fn checkpoint(lsn: u64, seq: u64) -> Checkpoint {
+        Checkpoint::begin(identity(), Position::new(Lsn(lsn), seq), [])
+    }
+
+    #[test]
+    fn a_flow_begins_with_a_new_slot_or_where_an_existing_slot_stands() {
+        assert_eq!(resume(None, &identity(), None).unwrap(), Resume::CreateSlot);
+        assert_eq!(
+            resume(None, &identity(), Some(&slot(9))).unwrap(),
+            Resume::At(Position::start_of(Lsn(9)))
+        );
+    }
+
+    #[test]
+    fn a_checkpoint_at_or_after_the_slot_goes_on_from_the_checkpoint_even_inside_a_transaction() {
+        for (lsn, seq) in [(9, 0), (9, 5), (12, 3)] {
+            let at = resume(Some(&checkpoint(lsn, seq)), &identity(), Some(&slot(9))).unwrap();
+            assert_eq!(at, Resume::At(Position::new(Lsn(lsn), seq)));
+        }
+    }
+
+    #[test]
+    fn what_would_leave_a_gap_is_refused_and_named() {
+        let refused = |checkpoint: &Checkpoint, server: &SourceIdentity, slot: Option<&SlotState>| {
+            let error = resume(Some(checkpoint), server, slot).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Resync);
+            assert!(error.remedy().is_some());
+            error.message().to_owned()
+        };
+        let at = checkpoint(8, 0);
+        assert!(refused(&at, &identity(), None).contains("does not exist any more"));
+        assert!(refused(&at, &identity(), Some(&slot(9))).contains("beyond the checkpoint at 0/8"));
+        let lost = SlotState { wal_status: Some("lost".into()), ..slot(8) };
+        assert!(refused(&at, &identity(), Some(&lost)).contains("removed WAL"));
+        let others = [
+            SourceIdentity { system_identifier: "8".into(), ..identity() },
+            SourceIdentity { timeline: 2, ..identity() },
+            SourceIdentity { database: "other".into(), ..identity() },
+            SourceIdentity { slot: "t".into(), ..identity() },
+        ];
+        for other in others {
+            assert!(refused(&at, &other, Some(&slot(8))).contains("another source"));
+        }
+    }
+
+    #[test]
+    fn a_slot_of_another_kind_is_a_wrong_setting() {
+        let physical = SlotState { plugin: None, ..slot(9) };
+        let elsewhere = SlotState { database: Some("other".into()), ..slot(9) };
+        let two_phase = SlotState { two_phase: true, ..slot(9) };
+        for wrong in [physical, elsewhere, two_phase] {
+            assert_eq!(resume(None, &identity(), Some(&wrong)).unwrap_err().kind(), ErrorKind::Configuration);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The PostgreSQL source: opens, verifies, creates what is asked for, and turns the replication stream into batches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ductstream_core::{
+    Acknowledge, ChangeBatch, Error, Lsn, Position, Result, Source, SourceIdentity, SourceOpened, SourceStart,
+};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::assemble::{Assembler, AssemblerSettings, Pushed};
+use crate::connect::{Connection, WriteHalf, quote_identifier, quote_literal};
+use crate::feedback::{self, Shared};
+use crate::inbound::{Frame, Inbound};
+use crate::monitor::{Answer, Lookup, Monitor};
+use crate::open::{Opened, open};
+use crate::pgoutput::Replication;
+use crate::settings::SourceSettings;
+
+/// How long the server may take to answer the end of the copy.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// A server that says nothing for so long, although asked, is taken for dead. At least twice its own patience with us.
+const SILENCE_LIMIT: Duration = Duration::from_secs(120);
+/// Feedback is sent at least this often.
+const LONGEST_FEEDBACK: Duration = Duration::from_secs(10);
+
+/// Reads changes from PostgreSQL by logical replication.
+pub struct PostgresSource {
+    settings: SourceSettings,
+    flow: String,
+    temporary: bool,
+    messages: bool,
+    shared: Arc<Shared>,
+    state: State,
+}
+
+enum State {
+    New,
+    Opened(Box<Opened>),
+    Streaming(Box<Streaming>),
+    Closed,
+}
+
+struct Streaming {
+    inbound: Inbound,
+    assembler: Assembler,
+    monitor: Monitor,
+    lookup: Option<Answer>,
+    feedback: Feedback,
+    /// Whether something was decoded since `fill` last returned.
+    news: bool,
+}
+
+struct Feedback {
+    task: JoinHandle<std::io::Result<WriteHalf>>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Drop for Feedback {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl PostgresSource {
+    /// A source for `flow` that has not connected yet.
+    pub fn new(settings: SourceSettings, flow: &str) -> Self {
+        Self {
+            settings,
+            flow: flow.to_owned(),
+            temporary: false,
+            messages: false,
+            shared: Shared::new(),
+            state: State::New,
+        }
+    }
+
+    /// On a slot that lives as long as the connection, with logical messages: for looking on, not for delivery.
+    #[must_use]
+    pub fn temporary(mut self) -> Self {
+        (self.temporary, self.messages) = (true, true);
+        self
+    }
+
+    fn streaming(&mut self) -> Result<&mut Streaming> {
+        match &mut self.state {
+            State::Streaming(streaming) => Ok(streaming),
+            _ => Err(Error::bug("the source was read before it began to stream")),
+        }
+    }
+
+    fn pending(&self) -> Option<&Assembler> {
+        match &self.state {
+            State::Streaming(streaming) => Some(&streaming.assembler),
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    async fn open(&mut self, start: SourceStart) -> Result<SourceOpened> {
+        let opened = open(&self.settings, &self.flow, self.temporary, start).await?;
+        let facts = SourceOpened {
+            identity: opened.identity.clone(),
+            position: opened.position,
+            wal_end: opened.wal_end,
+            created: opened.created.clone(),
+        };
+        self.state = State::Opened(Box::new(opened));
+        Ok(facts)
+    }
+
+    async fn begin(&mut self, from: Position) -> Result<()> {
+        let State::Opened(opened) = std::mem::replace(&mut self.state, State::Closed) else {
+            return Err(Error::bug("the source began before it was opened"));
+        };
+        let streaming = opened.stream(&self.settings, self.messages, from, self.shared.clone()).await?;
+        self.state = State::Streaming(Box::new(streaming));
+        Ok(())
+    }
+
+    fn acknowledger(&self) -> Arc<dyn Acknowledge> {
+        self.shared.clone()
+    }
+
+    async fn fill(&mut self) -> Result<()> {
+        self.streaming()?.fill().await
+    }
+
+    fn has_pending(&self) -> bool {
+        self.pending().is_some_and(Assembler::has_pending)
+    }
+
+    fn is_full(&self) -> bool {
+        self.pending().is_some_and(Assembler::is_full)
+    }
+
+    fn take(&mut self) -> Option<ChangeBatch> {
+        self.streaming().ok()?.assembler.take()
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let State::Streaming(streaming) = std::mem::replace(&mut self.state, State::Closed) else { return Ok(()) };
+        // An answer that does not come is no error: everything that counts was stored before it was acknowledged.
+        if timeout(CLOSE_LIMIT, streaming.close()).await.is_err() {
+            tracing::debug!("the server did not confirm the end of replication in time");
+        }
+        Ok(())
+    }
+}
+
+impl Opened {
+    async fn stream(
+        self,
+        settings: &SourceSettings,
+        messages: bool,
+        from: Position,
+        shared: Arc<Shared>,
+    ) -> Result<Streaming> {
+        let command = start_replication(&self, settings, messages, from.commit_lsn);
+        let patience = self.sender_timeout;
+        let Self { replication, sql, identity, types, schemas, keys, in_recovery, .. } = self;
+        let stream = replication.start_replication(&command).await?;
+        let (read, write) = stream.stream.into_split();
+
+        shared.acknowledge(Position::start_of(from.commit_lsn));
+        let silence = patience.map_or(SILENCE_LIMIT, |patience| SILENCE_LIMIT.max(patience * 2));
+        let interval = patience.map_or(LONGEST_FEEDBACK, |patience| (patience / 4).min(LONGEST_FEEDBACK));
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async move {
+            // A dropped sender means that the source was dropped, which aborts the task.
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let task = tokio::spawn(feedback::run(write, shared.clone(), interval, stopped));
+
+        let heartbeat = (!in_recovery && !settings.heartbeat.0.is_zero()).then_some(settings.heartbeat.0);
+        let monitor = Monitor::start(sql, identity.slot, heartbeat, shared.clone());
+        let assembling = AssemblerSettings {
+            special_values: settings.special_values,
+            batch_bytes: usize::try_from(settings.batch_size.0).unwrap_or(usize::MAX),
+            messages,
+        };
+        let mut assembler = Assembler::new(assembling, types, schemas, from);
+        for key in keys {
+            assembler.set_relation_key(key.oid, key.primary_key);
+        }
+        Ok(Streaming {
+            inbound: Inbound::new(read, stream.buffered, silence, shared),
+            assembler,
+            monitor,
+            lookup: None,
+            feedback: Feedback { task, stop: Some(stop) },
+            news: false,
+        })
+    }
+}
+
+fn start_replication(opened: &Opened, settings: &SourceSettings, messages: bool, from: Lsn) -> String {
+    let publications: Vec<String> = opened.publications.iter().map(|name| quote_identifier(name)).collect();
+    // In-progress streaming and two-phase stay off, so that a higher protocol version changes nothing but what it may carry.
+    let version = match opened.server_version {
+        160_000.. => 4,
+        150_000.. => 3,
+        _ => 2,
+    };
+    let mut options =
+        vec![format!("proto_version '{version}'"), format!("publication_names {}", quote_literal(&publications.join(",")))];
+    if settings.binary && opened.decodes_binary {
+        options.push("binary 'true'".to_owned());
+    }
+    if messages {
+        options.push("messages 'true'".to_owned());
+    }
+    let slot = quote_identifier(&opened.identity.slot);
+    format!("START_REPLICATION SLOT {slot} LOGICAL {from} ({})", options.join(", "))
+}
+
+impl Streaming {
+    /// Cancel-safe: every await leaves what was read in the buffer or in `self.lookup`.
+    async fn fill(&mut self) -> Result<()> {
+        loop {
+            if let Some(answer) = &mut self.lookup {
+                let found = tokio::select! {
+                    found = answer => found,
+                    error = self.monitor.failed() => return Err(error),
+                };
+                self.lookup = None;
+                self.learn(found.map_err(|_| Error::retry("the SQL connection was lost during a catalog look-up"))??)?;
+            }
+            self.decode()?;
+            if self.lookup.is_some() {
+                continue;
+            }
+            if std::mem::take(&mut self.news) && self.assembler.has_pending() {
+                return Ok(());
+            }
+            tokio::select! {
+                read = self.inbound.read() => read?,
+                error = self.monitor.failed() => return Err(error),
+            }
+        }
+    }
+
+    /// Decodes what is buffered, until it is used up, a batch is full, or the catalog has to be asked.
+    fn decode(&mut self) -> Result<()> {
+        while !self.assembler.is_full() {
+            let Some((frame, length)) = self.inbound.frame()? else { return Ok(()) };
+            match frame {
+                Frame::CopyData(content) => match Replication::parse(content).map_err(malformed)? {
+                    Replication::WalData { wal_start, wal_end, data, .. } => {
+                        let pushed = self.assembler.push(data).map_err(|error| located(error, wal_start))?;
+                        if let Pushed::NeedRelation(need) = pushed {
+                            self.lookup = Some(self.monitor.ask(need));
+                            return Ok(());
+                        }
+                        self.inbound.saw(wal_start, wal_end);
+                    }
+                    Replication::Keepalive { wal_end, server_time, reply_requested } => {
+                        self.assembler.keepalive(wal_end, server_time);
+                        self.inbound.saw(wal_end, wal_end);
+                        if reply_requested {
+                            self.inbound.want_reply();
+                        }
+                    }
+                },
+                Frame::CopyDone => return Err(Error::retry("the server ended the replication stream")),
+                Frame::Other => {}
+            }
+            self.inbound.consume(length);
+            self.news = true;
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, found: Lookup) -> Result<()> {
+        for row in &found.types {
+            let fields: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
+            self.assembler.types_mut().add_row(&fields)?;
+        }
+        for key in found.keys {
+            self.assembler.set_relation_key(key.oid, key.primary_key);
+        }
+        Ok(())
+    }
+
+    async fn close(mut self) -> Result<()> {
+        if let Some(stop) = self.feedback.stop.take() {
+            let _ = stop.send(());
+        }
+        // The write half must stay open until the server has answered.
+        let _write = (&mut self.feedback.task).await;
+        loop {
+            while let Some((frame, length)) = self.inbound.frame()? {
+                if matches!(frame, Frame::CopyDone) {
+                    return Ok(());
+                }
+                self.inbound.consume(length);
+            }
+            self.inbound.read().await?;
+        }
+    }
+}
+
+fn malformed(error: crate::pgoutput::ParseError) -> Error {
+    Error::bug("the server sent a replication message that cannot be read").with_source(error)
+}
+
+fn located(error: Error, wal_start: Lsn) -> Error {
+    if wal_start == Lsn::ZERO { error } else { error.context(format_args!("change at WAL address {wal_start}")) }
+}
+
+/// The identity that a flow's slot has on a server.
+pub(crate) fn identity(server: &crate::catalog::server::Server, slot: &str) -> SourceIdentity {
+    SourceIdentity {
+        system_identifier: server.system_identifier.clone(),
+        timeline: server.timeline,
+        database: server.database.clone(),
+        slot: slot.to_owned(),
+    }
+}
