@@ -1,1 +1,26 @@
-//! .
+//! Readers that are not ours, in Python: DuckDB, pyarrow, psycopg.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// The interpreter of the virtual environment that `cargo xtask servers` makes.
+pub fn interpreter() -> PathBuf {
+    let python = ductstream_cluster::servers_directory().join("../venv/bin/python");
+    assert!(python.is_file(), "there is no {}: run `cargo xtask servers`", python.display());
+    python
+}
+
+/// Runs a script with arguments (`sys.argv[1:]`) and returns what it printed; panics with its error output otherwise.
+pub fn run(script: &str, arguments: &[&str]) -> String {
+    let output = Command::new(interpreter())
+        .args(["-c", script])
+        .args(arguments)
+        .env_remove("PYTHONPATH")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the interpreter runs");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the Python script failed:\n{stderr}\nit had printed:\n{stdout}");
+    stdout
+}

@@ -1,0 +1,5 @@
+//! The kit does what it promises, against real servers.
+
+mod suite {
+    mod postgres;
+}

