@@ -1,31 +1,41 @@
 //! Preflight: would this destination work?
 
+use std::path::Path;
+
 use bytes::Bytes;
 use ductstream_core::{Error, Finding, Result, Span};
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::cut::Manifest;
+use crate::failure::explain_io;
 use crate::limits;
 use crate::names::Names;
 use crate::settings::{FileSettings, Settings};
 use crate::store::Target;
+use crate::writer::blocking;
 
 /// Looks whether the flow named `flow` could write to this destination: settings, reachable and listable, not another flow's, writable.
 ///
 /// Leaves nothing behind. In a remote store an object named `_ductstream_check` is put under the prefix and deleted again.
 pub async fn check(settings: &Settings, flow: &str) -> Vec<Finding> {
     let subject = format!("destination {}", settings.url());
-    let found = match settings.validate() {
+    let found = match refuse_other_flow(settings, flow).await {
+        Ok(()) => probe(settings).await,
         Err(error) => Err(error),
-        Ok(()) => match settings {
-            Settings::FileSettings(file) => check_directory(file, flow).await,
-            remote => check_remote(remote, flow).await,
-        },
     };
     match found {
         Ok(found) => found.into_iter().map(|message| Finding::ok(&subject, message)).collect(),
         Err(error) => vec![finding(&subject, error)],
+    }
+}
+
+/// Finds out whether objects can be written, and leaves nothing behind. Returns what is in order.
+pub(crate) async fn probe(settings: &Settings) -> Result<Vec<&'static str>> {
+    settings.validate()?;
+    match settings {
+        Settings::FileSettings(file) => probe_directory(file, settings.url()).await.map(|found| vec![found]),
+        remote => probe_remote(remote).await,
     }
 }
 
@@ -36,15 +46,16 @@ fn finding(subject: &str, error: Error) -> Finding {
     Finding::error(subject, message, remedy)
 }
 
-async fn check_remote(settings: &Settings, flow: &str) -> Result<Vec<String>> {
+async fn probe_remote(settings: &Settings) -> Result<Vec<&'static str>> {
     let target = Target::connect(&hasty(settings))?;
     let names = Names::new(&settings.common().prefix, "")?;
-    refuse_other_flow(&target, &names, flow).await?;
+    let listed = target.store.list(Some(&names.cuts()?)).next().await.transpose();
+    listed.map_err(|error| target.explain(error, "list the objects in"))?;
     let probe = names.probe()?;
     let put = target.store.put(&probe, Bytes::from_static(b"ductstream").into()).await;
     put.map_err(|error| target.explain(error, "write to"))?;
     target.store.delete(&probe).await.map_err(|error| target.explain(error, "delete objects in"))?;
-    Ok(vec!["reachable and listable".into(), "objects can be put and deleted".into()])
+    Ok(vec!["reachable and listable", "objects can be put and deleted"])
 }
 
 /// A check is waited for by a person: it gives up sooner than a flow.
@@ -61,7 +72,15 @@ fn hasty(settings: &Settings) -> Settings {
 }
 
 /// Any manifest tells whose the prefix is: all below one prefix are of one flow.
-async fn refuse_other_flow(target: &Target, names: &Names, flow: &str) -> Result<()> {
+async fn refuse_other_flow(settings: &Settings, flow: &str) -> Result<()> {
+    settings.validate()?;
+    if let Settings::FileSettings(file) = settings
+        && !file.path.is_dir()
+    {
+        return Ok(());
+    }
+    let target = Target::connect(&hasty(settings))?;
+    let names = Names::new(&settings.common().prefix, "")?;
     let explain = |error| target.explain(error, "list the objects in");
     let mut listing = target.store.list(Some(&names.cuts()?));
     while let Some(meta) = listing.next().await.transpose().map_err(explain)? {
@@ -70,31 +89,27 @@ async fn refuse_other_flow(target: &Target, names: &Names, flow: &str) -> Result
         }
         let bytes = target.store.get(&meta.location).await.map_err(explain)?.bytes().await.map_err(explain)?;
         let owner = serde_json::from_slice::<Manifest>(&bytes).ok().map(|manifest| manifest.flow);
-        if let Some(owner) = owner.filter(|owner| owner != flow) {
-            let message = format!("{} belongs to flow {owner:?}, so flow {flow:?} cannot write there", target.url);
-            return Err(Error::configuration(message).with_remedy("set `prefix` to one that no other flow uses"));
-        }
-        break;
+        return match owner.filter(|owner| owner != flow) {
+            Some(owner) => Err(belongs_to(&target.url, &owner, flow)),
+            None => Ok(()),
+        };
     }
     Ok(())
 }
 
-async fn check_directory(settings: &FileSettings, flow: &str) -> Result<Vec<String>> {
-    let all = Settings::from(settings.clone());
-    let names = Names::new(&settings.prefix, "")?;
-    if settings.path.is_dir() {
-        refuse_other_flow(&Target::connect(&all)?, &names, flow).await?;
-    }
-    let (path, url) = (settings.path.clone(), all.url());
-    crate::writer::blocking(move || {
-        probe_directory(&path).map_err(|error| crate::failure::explain_io(error, "write to", &url))
-    })
-    .await
-    .map(|found| vec![found])
+/// The error of a flow whose prefix is another's.
+pub(crate) fn belongs_to(url: &str, owner: &str, flow: &str) -> Error {
+    Error::configuration(format!("{url} belongs to flow {owner:?}, so flow {flow:?} cannot write there"))
+        .with_remedy("set `prefix` to one that no other flow uses")
 }
 
 /// Writes a file where the directory is, or would be created, and removes it.
-fn probe_directory(path: &std::path::Path) -> std::io::Result<String> {
+async fn probe_directory(settings: &FileSettings, url: String) -> Result<&'static str> {
+    let path = settings.path.clone();
+    blocking(move || try_directory(&path).map_err(|error| explain_io(error, "write to", &url))).await
+}
+
+fn try_directory(path: &Path) -> std::io::Result<&'static str> {
     let path = std::path::absolute(path)?;
     let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else {
         return Err(std::io::ErrorKind::NotFound.into());
@@ -103,7 +118,7 @@ fn probe_directory(path: &std::path::Path) -> std::io::Result<String> {
         return Err(std::io::ErrorKind::NotADirectory.into());
     }
     let probe = existing.join(format!("._ductstream_check_{}", std::process::id()));
-    std::fs::OpenOptions::new().write(true).create_new(true).open(&probe)?;
+    std::fs::File::create(&probe)?;
     std::fs::remove_file(&probe)?;
-    Ok(if existing == path { "the directory is writable" } else { "the directory can be created" }.into())
+    Ok(if existing == path { "the directory is writable" } else { "the directory can be created" })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{SecondsFormat, Utc};
-use ductstream_core::{DestinationStatus, Error, Position, Result, TableName};
+use ductstream_core::{DestinationStatus, Error, Position, Result, SourceIdentity, TableName};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct Manifest {
     pub flow: String,
     /// The version of this shape: 1.
     pub version: u32,
+    /// The source that the positions belong to.
+    pub source: SourceIdentity,
     /// The cut: every record before it is in this cut's objects or in those of an earlier one.
     pub position: Position,
     /// Position of the cut before; null in the first one.
@@ -101,6 +103,7 @@ pub(crate) async fn commit(open: OpenObjects, link: Link, context: Arc<Context>)
     let manifest = Manifest {
         flow: context.flow.clone(),
         version: MANIFEST_VERSION,
+        source: context.source.clone(),
         position: link.position,
         previous: link.previous,
         from: link.from,

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::check;
 use crate::cut::{self, Committed, Link};
 use crate::limits;
 use crate::names::Names;
@@ -68,12 +69,17 @@ impl Destination for ObjectStoreDestination {
         CAPABILITIES
     }
 
+    async fn verify(&self) -> Result<()> {
+        check::probe(&self.settings).await.map(|_| ())
+    }
+
     async fn open(&mut self, start: &DestinationStart) -> Result<Option<Position>> {
         let settings = self.settings.clone();
         let target = blocking(move || Target::connect(&settings)).await?;
         let last_cut = Recovery { target: &target, names: &self.names, start }.run().await?;
         let context = Context {
             flow: start.flow.clone(),
+            source: start.source.clone(),
             target,
             names: self.names.clone(),
             codec: self.codec.clone(),

@@ -3,12 +3,13 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use chrono::Days;
-use ductstream_core::{DestinationStart, Error, Position, Result};
+use ductstream_core::{DestinationStart, Error, Position, Result, SourceIdentity};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, future, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use crate::check::belongs_to;
 use crate::cut::Manifest;
 use crate::failure::explain_io;
 use crate::limits;
@@ -58,7 +59,10 @@ impl Recovery<'_> {
         while let Some(position) = cuts.pop() {
             let manifest = self.read_manifest(position).await?;
             if manifest.flow != self.start.flow {
-                return Err(self.other_flow(&manifest.flow));
+                return Err(belongs_to(&self.target.url, &manifest.flow, &self.start.flow));
+            }
+            if !same_history(&manifest.source, &self.start.source) {
+                return Err(self.other_source(&manifest));
             }
             // A checkpoint vouches for the cuts before its position, whatever became of their objects since then.
             if position <= self.start.position || self.is_whole(&manifest).await? {
@@ -204,13 +208,23 @@ impl Recovery<'_> {
         .with_remedy("restore the manifests under `_cuts`, or load the flow anew into another prefix")
     }
 
-    fn other_flow(&self, flow: &str) -> Error {
-        Error::configuration(format!(
-            "{} belongs to flow {flow:?}, so flow {:?} cannot write there",
-            self.target.url, self.start.flow
+    fn other_source(&self, manifest: &Manifest) -> Error {
+        let name =
+            |source: &SourceIdentity| format!("database {:?} of system {}", source.database, source.system_identifier);
+        Error::resync(format!(
+            "{} holds cuts of {}, and flow {:?} now reads {}: positions of the two cannot be compared",
+            self.target.url,
+            name(&manifest.source),
+            self.start.flow,
+            name(&self.start.source),
         ))
-        .with_remedy("set `prefix` to one that no other flow uses")
+        .with_remedy("point the flow at the source that it had before, or set `prefix` to an empty one")
     }
+}
+
+/// Whether positions of the two sources belong to one history. A promotion or another slot does not begin a new one.
+fn same_history(one: &SourceIdentity, other: &SourceIdentity) -> bool {
+    one.system_identifier == other.system_identifier && one.database == other.database
 }
 
 /// Removes the half-written files of a process that was killed (`name#1`), and syncs the directories: the process may have been

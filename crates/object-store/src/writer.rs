@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use ductstream_core::{ChangeBatch, Codec, Error, ObjectEncoder, Position, Result, TableChunk, TableName};
+use ductstream_core::{
+    ChangeBatch, Codec, Error, ObjectEncoder, Position, Result, SourceIdentity, TableChunk, TableName,
+};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use tokio::sync::Semaphore;
@@ -19,6 +21,7 @@ use crate::upload::PartsUpload;
 /// What open objects need to know of their destination.
 pub(crate) struct Context {
     pub(crate) flow: String,
+    pub(crate) source: SourceIdentity,
     pub(crate) target: Target,
     pub(crate) names: Names,
     pub(crate) codec: Arc<dyn Codec>,
