@@ -1,1 +1,431 @@
-//! .
+//! From `pgoutput` messages to change batches.
+//!
+//! [`Assembler`] takes one message after the other and appends the values of each row straight to its table's column builders. It does no
+//! input or output: what it needs from the catalog it asks for ([`Pushed::NeedRelation`]).
+//!
+//! - A change stands at (start of its transaction's commit record, index among the changes of that transaction).
+//! - A table's schema gets a version by [`SchemaRecord`]'s rule; a new version is a barrier.
+//! - A batch is cut at a number of bytes, also inside a transaction, and before each barrier that must not be passed.
+
+mod batches;
+mod chunk;
+mod failure;
+mod history;
+mod relation;
+mod shape;
+
+use std::collections::HashMap;
+
+use ductstream_core::{
+    Barrier, ChangeBatch, Error, LogicalMessage, Lsn, Op, Position, ReplicaIdentity, Result, SchemaRecord, TableName,
+};
+
+use self::batches::Batches;
+use self::chunk::{ChunkBuilder, RowError, RowHead};
+use self::history::{History, Resolved};
+use self::relation::{Known, Relations, compile};
+use crate::pgoutput::{
+    Begin, Commit, Delete, Insert, Kind, Logical, Message, Parser, Relation, Truncate, Tuple, Update,
+};
+use crate::types::{SpecialValues, TypeCatalog};
+
+/// Arrow's text and binary columns count bytes in 31 bits. A batch may exceed its size by one row, which is at most 1 GiB.
+const MAX_BATCH_BYTES: usize = 512 << 20;
+
+/// How batches are assembled.
+#[derive(Debug, Clone, Copy)]
+pub struct AssemblerSettings {
+    /// What to do with a value that its column's Arrow type cannot hold.
+    pub special_values: SpecialValues,
+    /// A batch is cut when its rows took this many bytes on the wire; at most 512 MiB.
+    pub batch_bytes: usize,
+    /// Whether logical messages are carried: counted in positions and delivered as barriers.
+    pub messages: bool,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Pushed {
+    /// It is taken in.
+    Done,
+    /// It is a Relation message that needs catalog knowledge first. Nothing has changed: push it again afterwards.
+    NeedRelation(RelationNeed),
+}
+
+/// What has to be read from the catalog before a Relation message can be taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationNeed {
+    /// The table. Under `REPLICA IDENTITY FULL` its primary key has to be given by [`Assembler::set_relation_key`].
+    pub oid: u32,
+    /// Types to add to [`Assembler::types_mut`]. One that the catalog no longer has may stay unknown.
+    pub types: Vec<u32>,
+}
+
+/// Turns `pgoutput` messages into change batches.
+///
+/// After an error it takes no more messages, but what was complete before the failing change can still be taken.
+#[derive(Debug)]
+pub struct Assembler {
+    settings: AssemblerSettings,
+    types: TypeCatalog,
+    /// Primary keys by table OID; empty for a table without one.
+    primary_keys: HashMap<u32, Vec<String>>,
+    /// The table whose Relation message waits for catalog knowledge.
+    asked: Option<u32>,
+    parser: Parser,
+    history: History,
+    relations: Relations,
+    batches: Batches,
+    from: Position,
+    transaction: Option<Transaction>,
+    failed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Transaction {
+    commit_lsn: Lsn,
+    commit_time: i64,
+    xid: u32,
+    /// Index of the next change.
+    seq: u64,
+}
+
+/// One row on its way into its table.
+enum Change<'a> {
+    Insert(Insert<'a>),
+    Update(Update<'a>),
+    Delete(Delete<'a>),
+}
+
+impl Assembler {
+    /// An assembler for a stream that begins at or before `from`: changes before it are counted and not delivered. `known` are the schema
+    /// versions stored so far.
+    pub fn new(settings: AssemblerSettings, types: TypeCatalog, known: Vec<SchemaRecord>, from: Position) -> Self {
+        Self {
+            settings,
+            types,
+            primary_keys: HashMap::new(),
+            asked: None,
+            parser: Parser::new(),
+            history: History::new(known, from),
+            relations: Relations::default(),
+            batches: Batches::new(settings.batch_bytes.clamp(1, MAX_BATCH_BYTES), from),
+            from,
+            transaction: None,
+            failed: false,
+        }
+    }
+
+    /// Takes in one `pgoutput` message.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](ductstream_core::ErrorKind::Data) for a value that its column cannot hold,
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) for a two-phase slot, otherwise
+    /// [`ErrorKind::Bug`](ductstream_core::ErrorKind::Bug) for what breaks the protocol.
+    pub fn push(&mut self, message: &[u8]) -> Result<Pushed> {
+        if self.failed {
+            return Err(Error::bug("a message was pushed to an assembler that had failed"));
+        }
+        let result = self.dispatch(message);
+        self.failed = result.is_err();
+        result
+    }
+
+    /// The types known so far, to add more.
+    pub fn types_mut(&mut self) -> &mut TypeCatalog {
+        &mut self.types
+    }
+
+    /// Sets the primary key of the table `oid`, by column name; empty when it has none. It makes the record key under
+    /// `REPLICA IDENTITY FULL` and counts from the table's next Relation message.
+    pub fn set_relation_key(&mut self, oid: u32, primary_key: Vec<String>) {
+        if self.primary_keys.get(&oid) != Some(&primary_key) {
+            self.primary_keys.insert(oid, primary_key);
+            self.relations.forget_message(oid);
+        }
+    }
+
+    /// Takes in a keepalive: everything that commits before `wal_end` has been sent. Inside a transaction it says nothing new. Time in
+    /// microseconds since 1970-01-01 UTC.
+    pub fn keepalive(&mut self, wal_end: Lsn, server_time_micros: i64) {
+        if self.transaction.is_none() && !self.failed {
+            self.batches.advance_idle(Position::start_of(wal_end), server_time_micros);
+        }
+    }
+
+    /// Whether a transaction has begun and not ended.
+    pub fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Whether [`take`](Self::take) would return a batch.
+    pub fn has_pending(&self) -> bool {
+        self.batches.has_pending()
+    }
+
+    /// Whether enough is pending that some should be taken before more is pushed.
+    pub fn is_full(&self) -> bool {
+        self.batches.is_full()
+    }
+
+    /// Bytes that the pending records took on the wire.
+    pub fn pending_bytes(&self) -> usize {
+        self.batches.pending_bytes()
+    }
+
+    /// The oldest pending batch.
+    pub fn take(&mut self) -> Option<ChangeBatch> {
+        self.batches.take(&mut self.relations)
+    }
+
+    #[inline]
+    fn dispatch(&mut self, frame: &[u8]) -> Result<Pushed> {
+        let parsed = self.parser.parse(frame);
+        let message = parsed.map_err(|error| failure::malformed(&error, self.commit_lsn()))?.message;
+        match message {
+            Message::Insert(insert) => self.row(insert.relation, Change::Insert(insert), frame.len())?,
+            Message::Update(update) => self.row(update.relation, Change::Update(update), frame.len())?,
+            Message::Delete(delete) => self.row(delete.relation, Change::Delete(delete), frame.len())?,
+            Message::Begin(begin) => self.begin(begin)?,
+            Message::Commit(commit) => self.commit(commit)?,
+            Message::Relation(relation) => return self.relation(&relation, frame),
+            Message::Truncate(truncate) => self.truncate(&truncate)?,
+            Message::Message(message) => self.message(message)?,
+            // Types are read from the catalog when a relation needs them; where a transaction came from is not told on.
+            Message::Type(_) | Message::Origin(_) => {}
+            other => return Err(failure::not_asked_for(other.kind())),
+        }
+        Ok(Pushed::Done)
+    }
+
+    fn commit_lsn(&self) -> Option<Lsn> {
+        self.transaction.map(|transaction| transaction.commit_lsn)
+    }
+
+    fn begin(&mut self, begin: Begin) -> Result<()> {
+        if self.transaction.is_some() {
+            return Err(failure::out_of_order(Kind::Begin, "inside a transaction"));
+        }
+        let Begin { final_lsn: commit_lsn, commit_time, xid } = begin;
+        self.transaction = Some(Transaction { commit_lsn, commit_time, xid, seq: 0 });
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<()> {
+        match self.transaction.take() {
+            Some(transaction) if transaction.commit_lsn == commit.commit_lsn => {
+                self.batches.advance(Position::start_of(commit.end_lsn), commit.commit_time);
+                Ok(())
+            }
+            Some(_) => Err(failure::out_of_order(Kind::Commit, "of another transaction than the one that began")),
+            None => Err(failure::out_of_order(Kind::Commit, "outside of a transaction")),
+        }
+    }
+
+    /// The transaction with the position of the change at hand, which is counted.
+    #[inline]
+    fn next_change(&mut self, kind: Kind) -> Result<(Transaction, Position)> {
+        let Some(transaction) = &mut self.transaction else {
+            return Err(failure::out_of_order(kind, "outside of a transaction"));
+        };
+        let position = Position::new(transaction.commit_lsn, transaction.seq);
+        transaction.seq += 1;
+        Ok((*transaction, position))
+    }
+
+    #[inline]
+    fn row(&mut self, oid: u32, change: Change<'_>, frame_bytes: usize) -> Result<()> {
+        let (transaction, position) = self.next_change(change.kind())?;
+        if position < self.from {
+            return Ok(());
+        }
+        let index = self.table_index(oid, change.kind())?;
+        let head = RowHead {
+            op: change.op(),
+            position,
+            xid: transaction.xid,
+            commit_time: transaction.commit_time,
+            wire_bytes: frame_bytes.saturating_sub(ROW_HEADER_BYTES),
+        };
+        let table = self.relations.table(index);
+        if table.open_chunk.is_none() {
+            table.chunk.start();
+        }
+        if let Err(error) = change.append(head, &mut table.chunk) {
+            return Err(failure::row(error, &table.schema, change.identifying(), transaction.commit_lsn));
+        }
+        table.open_chunk = Some(self.batches.count_row(index, table.open_chunk));
+        self.batches.count_record(position, transaction.commit_time, frame_bytes);
+        self.cut_when_due();
+        Ok(())
+    }
+
+    #[inline]
+    fn table_index(&mut self, oid: u32, kind: Kind) -> Result<usize> {
+        self.relations.find(oid).ok_or_else(|| {
+            failure::out_of_order(kind, &format!("for the table with OID {oid} before its Relation message"))
+        })
+    }
+
+    #[inline]
+    fn cut_when_due(&mut self) {
+        if self.batches.is_due() {
+            self.batches.cut_rows(&mut self.relations);
+        }
+    }
+
+    fn truncate(&mut self, truncate: &Truncate) -> Result<()> {
+        let mut carried = Vec::with_capacity(truncate.relations.len());
+        for oid in &truncate.relations {
+            let (transaction, position) = self.next_change(Kind::Truncate)?;
+            if position >= self.from {
+                carried.push((self.table_index(*oid, Kind::Truncate)?, transaction, position));
+            }
+        }
+        if carried.is_empty() {
+            return Ok(());
+        }
+        self.batches.cut_rows(&mut self.relations);
+        let tables = carried.iter().map(|(index, ..)| self.relations.table(*index).schema.table.clone()).collect();
+        let Truncate { cascade, restart_identity, .. } = *truncate;
+        self.batches.add_barrier(Barrier::Truncate { tables, cascade, restart_identity });
+        for (index, transaction, position) in carried {
+            self.truncate_record(index, transaction, position);
+        }
+        self.cut_when_due();
+        Ok(())
+    }
+
+    fn truncate_record(&mut self, index: usize, transaction: Transaction, position: Position) {
+        let Transaction { xid, commit_time, .. } = transaction;
+        let table = self.relations.table(index);
+        if table.open_chunk.is_none() {
+            table.chunk.start();
+        }
+        table.chunk.truncate(RowHead { op: Op::Truncate, position, xid, commit_time, wire_bytes: 0 });
+        table.open_chunk = Some(self.batches.count_row(index, table.open_chunk));
+        self.batches.count_record(position, commit_time, OID_BYTES);
+    }
+
+    fn message(&mut self, message: Logical<'_>) -> Result<()> {
+        if !self.settings.messages {
+            return Ok(());
+        }
+        let (transaction, position) = match (message.transactional, self.transaction) {
+            (true, _) => {
+                let (transaction, position) = self.next_change(Kind::Message)?;
+                (Some(transaction), position)
+            }
+            (false, None) => (None, Position::start_of(message.lsn)),
+            (false, Some(_)) => {
+                return Err(failure::out_of_order(Kind::Message, "without a transaction inside of one"));
+            }
+        };
+        if position < self.from {
+            return Ok(());
+        }
+        self.batches.cut_rows(&mut self.relations);
+        self.batches.add_barrier(Barrier::Message(LogicalMessage {
+            position,
+            xid: transaction.map(|transaction| transaction.xid),
+            commit_time: transaction.map(|transaction| transaction.commit_time),
+            prefix: message.prefix.to_owned(),
+            content: message.content.to_vec(),
+        }));
+        let bytes = message.prefix.len() + message.content.len();
+        self.batches.count_message(position, transaction.map(|transaction| transaction.commit_time), bytes);
+        Ok(())
+    }
+
+    fn relation(&mut self, relation: &Relation<'_>, frame: &[u8]) -> Result<Pushed> {
+        let Some(transaction) = self.transaction else {
+            return Err(failure::out_of_order(Kind::Relation, "outside of a transaction"));
+        };
+        let known = self.relations.compare(relation.oid, frame);
+        if known == Known::Same {
+            return Ok(Pushed::Done);
+        }
+        if self.asked != Some(relation.oid)
+            && let Some(need) = self.need(relation, known)
+        {
+            self.asked = Some(relation.oid);
+            return Ok(Pushed::NeedRelation(need));
+        }
+        self.asked = None;
+        self.install(relation, frame, Position::new(transaction.commit_lsn, transaction.seq))?;
+        Ok(Pushed::Done)
+    }
+
+    /// What the catalog has to tell before `relation` can be taken in.
+    fn need(&self, relation: &Relation<'_>, known: Known) -> Option<RelationNeed> {
+        let types = self.types.missing(relation.columns.iter().map(|column| column.type_oid));
+        // A table that changed may have got another primary key, which the message does not tell under FULL.
+        let lacks_key = relation.identity == ReplicaIdentity::Full
+            && (known == Known::Otherwise || !self.primary_keys.contains_key(&relation.oid));
+        (lacks_key || !types.is_empty()).then_some(RelationNeed { oid: relation.oid, types })
+    }
+
+    fn install(&mut self, relation: &Relation<'_>, frame: &[u8], position: Position) -> Result<()> {
+        let primary_key = self.primary_keys.get(&relation.oid).map(Vec::as_slice);
+        if relation.identity == ReplicaIdentity::Full && primary_key.is_none() {
+            let table = TableName::new(relation.namespace, relation.name);
+            return Err(Error::bug(format!("the primary key of {table} was not looked up")));
+        }
+        let (schema, programs) = compile(relation, primary_key, &self.types, self.settings.special_values);
+        // Rows of one table belong to one chunk: cut before the table gets another shape, name or OID.
+        if self.relations.includes(self.batches.open_tables(), relation.oid, &schema.table) {
+            self.batches.cut_rows(&mut self.relations);
+        }
+        let Resolved { schema, barrier } = self.history.resolve(schema, position)?;
+        if let Some(barrier) = barrier {
+            // Nothing of a table that is seen for the first time can stand before its barrier.
+            if matches!(barrier, Barrier::Schema { previous: Some(_), .. }) {
+                self.batches.cut_rows(&mut self.relations);
+            }
+            self.batches.add_barrier(barrier);
+        }
+        self.relations.install(schema, programs, frame);
+        Ok(())
+    }
+}
+
+/// Tag and OID in front of a row.
+const ROW_HEADER_BYTES: usize = 5;
+const OID_BYTES: usize = 4;
+
+impl<'a> Change<'a> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Insert(_) => Kind::Insert,
+            Self::Update(_) => Kind::Update,
+            Self::Delete(_) => Kind::Delete,
+        }
+    }
+
+    fn op(&self) -> Op {
+        match self {
+            Self::Insert(_) => Op::Insert,
+            Self::Update(_) => Op::Update,
+            Self::Delete(_) => Op::Delete,
+        }
+    }
+
+    #[inline]
+    fn append(&self, head: RowHead, chunk: &mut ChunkBuilder) -> Result<(), RowError> {
+        match self {
+            Self::Insert(insert) => chunk.insert(head, insert.new),
+            Self::Update(update) => chunk.update(head, update.old, update.new),
+            Self::Delete(delete) => chunk.delete(head, delete.old),
+        }
+    }
+
+    /// The row whose key values name it in an error.
+    fn identifying(&self) -> Tuple<'a> {
+        match self {
+            Self::Insert(insert) => insert.new,
+            Self::Update(update) => update.new,
+            Self::Delete(delete) => delete.old.tuple(),
+        }
+    }
+}
