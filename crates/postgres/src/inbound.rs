@@ -97,7 +97,7 @@ impl Inbound {
         let frame = match header[0] {
             b'd' => Frame::CopyData(content),
             b'c' => Frame::CopyDone,
-            b'E' => return Err(ServerError::parse(content).into_error("replication")),
+            b'E' => return Err(refused(&self.buffer[..1 + length])),
             _ => Frame::Other,
         };
         Ok(Some((frame, 1 + length)))
@@ -131,6 +131,13 @@ fn receive_buffer_bytes(read: &ReadHalf) -> usize {
         ReadHalf::Tls(_) => return DRAIN_BYTES,
     };
     size.unwrap_or(DRAIN_BYTES)
+}
+
+fn refused(message: &[u8]) -> Error {
+    match ServerError::parse(message) {
+        Ok(error) => error.into_error("the server ended replication"),
+        Err(error) => Error::retry("the server ended replication with an error that cannot be read").with_source(error),
+    }
 }
 
 fn arrived(read: std::io::Result<usize>) -> Result<usize> {

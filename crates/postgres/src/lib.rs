@@ -5,12 +5,23 @@
 //! - [`types`]: PostgreSQL's type system; column programs that append wire values to Arrow builders.
 //! - [`assemble`]: from `pgoutput` messages to change batches; relation cache, positions, schema versions.
 //! - [`catalog`]: what is read from and created in the source's catalog: tables, publications, slots; preflight checks.
+//! - [`source`]: all of it together, as a [`Source`](ductstream_core::Source).
 //!
 //! Not here: delivery, checkpoints, wire formats.
 
 pub mod assemble;
 pub mod catalog;
 pub mod connect;
+mod feedback;
+mod inbound;
+mod monitor;
+mod open;
+mod pace;
 pub mod pgoutput;
+mod resume;
 pub mod settings;
+pub mod source;
 pub mod types;
+
+pub use monitor::HEARTBEAT_PREFIX;
+pub use open::{default_publication, default_slot};

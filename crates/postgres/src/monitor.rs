@@ -11,7 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use crate::assemble::RelationNeed;
 use crate::catalog::relation::{self, RelationKey};
 use crate::catalog::slot;
-use crate::connect::Connection;
+use crate::connect::{Connection, Row};
 use crate::feedback::Shared;
 use crate::types::TypeCatalog;
 
@@ -21,13 +21,10 @@ pub const HEARTBEAT_PREFIX: &str = "ductstream.heartbeat";
 /// How often the slot is looked at; also keeps the connection from being closed as idle.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A catalog row, as text.
-pub(crate) type TextRow = Vec<Option<String>>;
-
 /// What the decoder asked for.
 #[derive(Debug)]
 pub(crate) struct Lookup {
-    pub(crate) types: Vec<TextRow>,
+    pub(crate) types: Vec<Row>,
     pub(crate) keys: Vec<RelationKey>,
 }
 
@@ -142,16 +139,14 @@ async fn look_up(connection: &mut Connection, need: &RelationNeed) -> Result<Loo
 }
 
 /// Everything that must be known to decode values of the types `oids`, and of the types that these are made of.
-pub(crate) async fn load_types(connection: &mut Connection, oids: &[u32]) -> Result<Vec<TextRow>> {
+pub(crate) async fn load_types(connection: &mut Connection, oids: &[u32]) -> Result<Vec<Row>> {
     let mut known = TypeCatalog::new();
-    let mut rows: Vec<TextRow> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     let mut wanted = known.missing(oids.iter().copied());
     while !wanted.is_empty() {
         let before = rows.len();
         for row in connection.simple_query(&TypeCatalog::query(&wanted)).await? {
-            let row: TextRow = (0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect();
-            let fields: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
-            known.add_row(&fields)?;
+            known.add_row(&row.values())?;
             rows.push(row);
         }
         if rows.len() == before {

@@ -77,9 +77,9 @@ pub(crate) async fn open(
     let mut types = TypeCatalog::new();
     let relations = relation::load_published(&mut sql, &publications).await?;
     for row in load_types(&mut sql, &relations.types).await? {
-        types.add_row(&row.iter().map(Option::as_deref).collect::<Vec<_>>())?;
+        types.add_row(&row.values())?;
     }
-    let decodes_binary = types.decode_binary(relations.types.iter().copied());
+    let decodes_binary = relations.types.iter().all(|oid| types.decode_binary([*oid]));
     Ok(Opened {
         replication,
         wal_end: server::wal_end(&mut sql).await?,
@@ -108,4 +108,54 @@ fn supported(server: &server::Server) -> Result<()> {
             .with_remedy("run ALTER SYSTEM SET wal_level = logical, and restart the server"));
     }
     Ok(())
+}
+
+async fn sender_timeout(sql: &mut Connection) -> Result<Option<Duration>> {
+    let rows = sql.simple_query("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'").await?;
+    let millis: u64 = match rows.first() {
+        Some(row) => row.require(0)?,
+        None => 0,
+    };
+    Ok((millis > 0).then(|| Duration::from_millis(millis)))
+}
+
+/// The publications to stream, of which the flow's own is made to hold the wanted tables.
+async fn publications(
+    sql: &mut Connection,
+    settings: &SourceSettings,
+    flow: &str,
+    created: &mut Created,
+) -> Result<Vec<String>> {
+    if let Some(publications) = &settings.publication {
+        publication::load(sql, publications.names()).await?;
+        return Ok(publications.names().to_vec());
+    }
+    let tables = publication::resolve(sql, &settings.tables).await?;
+    let name = default_publication(flow);
+    if publication::ensure(sql, &name, &tables).await? {
+        created.publication = Some(name.clone());
+    }
+    Ok(vec![name])
+}
+
+/// Creates the slot; takes the publication back when that fails, so that a failed first start leaves nothing.
+async fn create_slot(
+    replication: &mut Connection,
+    sql: &mut Connection,
+    name: &str,
+    temporary: bool,
+    created: &Created,
+) -> Result<Lsn> {
+    tracing::info!(slot = name, "creating the replication slot; this waits for transactions that are running now");
+    let failed = match slot::create(replication, name, temporary).await {
+        Ok(point) => return Ok(point),
+        Err(error) => error,
+    };
+    if let Some(publication) = &created.publication {
+        // The first error is the one to tell.
+        if let Err(error) = publication::drop(sql, publication).await {
+            tracing::warn!(publication, "{}", error.report());
+        }
+    }
+    Err(failed)
 }

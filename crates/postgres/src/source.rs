@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::assemble::{Assembler, AssemblerSettings, Pushed};
-use crate::connect::{Connection, WriteHalf, quote_identifier, quote_literal};
+use crate::connect::{WriteHalf, quote_identifier, quote_literal};
 use crate::feedback::{self, Shared};
 use crate::inbound::{Frame, Inbound};
 use crate::monitor::{Answer, Lookup, Monitor};
@@ -280,8 +280,7 @@ impl Streaming {
 
     fn learn(&mut self, found: Lookup) -> Result<()> {
         for row in &found.types {
-            let fields: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
-            self.assembler.types_mut().add_row(&fields)?;
+            self.assembler.types_mut().add_row(&row.values())?;
         }
         for key in found.keys {
             self.assembler.set_relation_key(key.oid, key.primary_key);

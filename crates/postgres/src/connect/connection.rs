@@ -240,6 +240,11 @@ impl Row {
         body.ranges().map(value).collect().map(Self)
     }
 
+    /// All values, in the order of the query.
+    pub fn values(&self) -> Vec<Option<&str>> {
+        self.0.iter().map(Option::as_deref).collect()
+    }
+
     /// The value at `index`; `None` when it is NULL, or when there is no such column.
     pub fn get(&self, index: usize) -> Option<&str> {
         self.0.get(index)?.as_deref()

@@ -41,6 +41,17 @@ impl ServerError {
         Ok(error)
     }
 
+    /// Reads a whole ErrorResponse message, tag and length included, as it arrives in the middle of a stream.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub(crate) fn parse(message: &[u8]) -> std::io::Result<Self> {
+        match postgres_protocol::message::backend::Message::parse(&mut bytes::BytesMut::from(message))? {
+            Some(postgres_protocol::message::backend::Message::ErrorResponse(body)) => Self::read(body.fields()),
+            _ => Err(std::io::Error::from(std::io::ErrorKind::InvalidData)),
+        }
+    }
+
     /// As an error of `doing`, such as `connecting to db:5432/shop as app`.
     pub fn into_error(self, doing: &str) -> Error {
         let error = Error::new(self.kind(), format!("{doing}: {self}"));

@@ -1,0 +1,186 @@
+//! Crashes, restarts, lost connections, and sources that changed behind the flow's back.
+
+use std::time::Duration;
+
+use ductstream_testkit::postgres::{Cluster, Postgres, TestDatabase, supported_versions};
+use ductstream_testkit::process::eventually;
+
+use crate::harness::{Flow, Shape, Through, signal, source_rows};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const COLUMNS: &[&str] = &["id", "n", "note"];
+
+async fn shop(version: u16) -> TestDatabase {
+    let database = Postgres::version(version).await.database().await;
+    database.execute("create table shop (id int primary key, n int not null, note text)").await;
+    database
+}
+
+fn parquet() -> Shape<'static> {
+    Shape { format: "parquet", destination: "roll: {age: 200ms}", ..Shape::default() }
+}
+
+/// A hundred transactions of inserts, updates, deletes and key changes, told by `seed`.
+async fn work(database: &TestDatabase, seed: u32) {
+    for n in 0..100 {
+        let id = seed * 1000 + n;
+        let sql = match n % 5 {
+            0 | 1 => format!("insert into shop select id, {n}, repeat('n', {n}) from generate_series({id}0, {id}9) id"),
+            2 => format!("update shop set n = n + 1 where id % 7 = {}", n % 7),
+            3 => format!("delete from shop where id % 11 = {}", n % 11),
+            _ => format!("update shop set id = -id where id % 13 = {} and id > 0", n % 13),
+        };
+        database.execute(&sql).await;
+    }
+}
+
+async fn agrees(flow: &Flow, database: &TestDatabase, table: &str) {
+    let expected = source_rows(database, table, COLUMNS).await;
+    assert!(!expected.is_empty());
+    for through in [Through::Manifests, Through::Glob] {
+        let found = flow.folded(&format!("public.{table}"), COLUMNS, through);
+        assert!(found == expected, "{through:?}: {} rows delivered, {} in the source\n{}", found.len(), expected.len(), flow.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_under_load_at_any_moment_it_delivers_every_change_once() {
+    for version in supported_versions() {
+        let database = shop(version).await;
+        let flow = Flow::new(&database, &parquet());
+        flow.create().await;
+        for round in 0..6 {
+            let mut run = flow.start();
+            // Each round is killed at another distance from its cuts.
+            let cuts = flow.cuts().len() + round % 3;
+            work(&database, round as u32 + 1).await;
+            eventually(PATIENCE, || async { flow.cuts().len() >= cuts }).await;
+            run.kill().await.unwrap();
+        }
+        flow.drain().await;
+        agrees(&flow, &database, "shop").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_any_two_effects_loses_and_doubles_nothing() {
+    let points = [
+        ("object_store::before_object", "panic"),
+        ("object_store::before_manifest", "panic"),
+        ("object_store::after_manifest", "panic"),
+        ("runner::durable", "return"),
+        ("runner::checkpointed", "return"),
+        ("runner::acknowledged", "return"),
+    ];
+    let database = shop(18).await;
+    let flow = Flow::new(&database, &parquet());
+    flow.create().await;
+    for (round, (point, crash)) in points.into_iter().enumerate() {
+        work(&database, round as u32 + 1).await;
+        // The first few passages go well, so that the crash comes in the middle of the work.
+        let output = flow
+            .command("run", &["--until-idle"])
+            .env("FAILPOINTS", format!("{point}=2*off->{crash}"))
+            .output()
+            .await
+            .unwrap();
+        assert!(!output.status.success(), "{point} was never reached: {}", String::from_utf8_lossy(&output.stderr));
+        flow.drain().await;
+        agrees(&flow, &database, "shop").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_larger_than_memory_is_cut_inside_and_resumed_inside() {
+    let database = shop(15).await;
+    let mut shape = parquet();
+    shape.destination = "roll: {rows: 20000}";
+    shape.source = "  batch_size: 256KiB";
+    let flow = Flow::new(&database, &shape);
+    flow.create().await;
+    database.execute("insert into shop select id, id, repeat('n', 100) from generate_series(1, 200000) id").await;
+    let mut run = flow.start();
+    eventually(PATIENCE, || async { flow.cuts().len() >= 3 }).await;
+    run.kill().await.unwrap();
+    let inside = flow.cuts().last().unwrap()["position"]["seq"].as_u64().unwrap();
+    assert!(inside > 0, "the last cut lies inside the transaction");
+    flow.drain().await;
+    agrees(&flow, &database, "shop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_run_drains_stores_and_exits_with_zero() {
+    let database = shop(18).await;
+    let flow = Flow::new(&database, &Shape { destination: "roll: {age: 1h}", format: "parquet", ..Shape::default() });
+    flow.create().await;
+    work(&database, 1).await;
+    let mut run = flow.start();
+    let slot = format!("select active from pg_replication_slots where slot_name = 'ductstream_{}'", flow.name);
+    eventually(PATIENCE, || async { database.query_value(&slot).await == "t" }).await;
+    // Rolls by nothing but the end: what arrives, arrives because of the graceful stop.
+    let caught_up = "select count(*) from pg_stat_replication where write_lsn >= pg_current_wal_flush_lsn()
+                     and application_name = 'ductstream'";
+    eventually(PATIENCE, || async { database.query_value(caught_up).await != "0" }).await;
+    signal(&run, "TERM");
+    let status = run.wait().await.unwrap();
+    assert_eq!(status.code(), Some(0), "{}", flow.log());
+    agrees(&flow, &database, "shop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_server_is_reconnected_to() {
+    let cluster = std::sync::Arc::new(Cluster::builder(18).setting("fsync", "on").start().await);
+    let database = cluster.database().await;
+    database.execute("create table shop (id int primary key, n int not null, note text)").await;
+    let flow = Flow::new(&database, &parquet());
+    flow.create().await;
+    let mut run = flow.start();
+    work(&database, 1).await;
+    cluster.restart().await;
+    work(&database, 2).await;
+    let expected = source_rows(&database, "shop", COLUMNS).await;
+    eventually(PATIENCE, || async { flow.folded("public.shop", COLUMNS, Through::Manifests) == expected }).await;
+    signal(&run, "INT");
+    assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", flow.log());
+    agrees(&flow, &database, "shop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_was_dropped_or_advanced_or_another_server_is_refused_with_the_gap_named() {
+    let database = shop(18).await;
+    let flow = Flow::new(&database, &parquet());
+    flow.create().await;
+    work(&database, 1).await;
+    flow.drain().await;
+    let slot = format!("ductstream_{}", flow.name);
+
+    database.execute("insert into shop values (-1, 1, 'x')").await;
+    database.execute(&format!("select pg_replication_slot_advance('{slot}', pg_current_wal_lsn())")).await;
+    let (code, message) = flow.fails("run", &["--until-idle"]).await;
+    assert_eq!(code, 1);
+    assert!(message.contains("beyond the checkpoint") && message.contains("ductstream cleanup"), "{message}");
+
+    database.execute(&format!("select pg_drop_replication_slot('{slot}')")).await;
+    let (code, message) = flow.fails("run", &["--until-idle"]).await;
+    assert_eq!(code, 1);
+    assert!(message.contains("does not exist any more"), "{message}");
+    let left = database.query_value("select count(*) from pg_replication_slots where slot_name like '%' || current_database()").await;
+    assert_eq!(left, "0", "nothing was created in its place");
+
+    let other = shop(15).await;
+    let mut flow = flow;
+    flow.edit(&database.url(), &other.url());
+    let (code, message) = flow.fails("run", &["--until-idle"]).await;
+    assert_eq!(code, 1);
+    assert!(message.contains("another source"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_idle_waits_for_a_long_transaction_that_committed_before_it_started() {
+    let database = shop(18).await;
+    let flow = Flow::new(&database, &parquet());
+    flow.create().await;
+    database.execute("insert into shop select id, id, repeat('n', 200) from generate_series(1, 300000) id").await;
+    flow.drain().await;
+    agrees(&flow, &database, "shop").await;
+}
