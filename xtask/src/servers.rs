@@ -40,7 +40,7 @@ pub(crate) fn python() -> PathBuf {
 }
 
 fn venv() -> PathBuf {
-    servers_directory().join("../venv")
+    servers_directory().with_file_name("venv")
 }
 
 fn fetch_postgres(version: &PostgresVersion) -> Result<()> {

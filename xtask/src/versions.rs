@@ -21,4 +21,4 @@ pub(crate) const POSTGRES: &[PostgresVersion] = &[
 ];
 
 /// The readers of the tests' virtual environment.
-pub(crate) const PYTHON_PACKAGES: &[&str] = &["duckdb==2.0.0", "pyarrow==26.0.1", "psycopg[binary]==3.3.9"];
+pub(crate) const PYTHON_PACKAGES: &[&str] = &["duckdb==1.5.6", "pyarrow==26.0.1", "psycopg[binary]==3.3.9"];

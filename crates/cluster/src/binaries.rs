@@ -18,13 +18,16 @@ pub fn servers_directory() -> PathBuf {
 /// The `bin` directory of a PostgreSQL installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binaries {
+    /// What has to be copied for the programs to run elsewhere.
+    root: PathBuf,
+    /// The programs' directory, below the root.
     bin: PathBuf,
 }
 
 impl Binaries {
-    /// The programs in `bin`.
-    pub fn new(bin: impl Into<PathBuf>) -> Self {
-        Self { bin: bin.into() }
+    /// The programs in the directory `bin` below `root`, which holds their libraries and shared files as well.
+    pub fn new(root: impl Into<PathBuf>, bin: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), bin: bin.into() }
     }
 
     /// The server that `cargo xtask servers` fetched for a major version. It has no client programs.
@@ -32,14 +35,14 @@ impl Binaries {
     /// # Errors
     /// When it has not been fetched; the message has the remedy.
     pub fn fetched(major: u16) -> Result<Self> {
-        let bin = servers_directory().join(format!("postgres-{major}/bin"));
-        if bin.join("postgres").is_file() {
-            return Ok(Self::new(bin.canonicalize()?));
+        let root = servers_directory().join(format!("postgres-{major}"));
+        if root.join("bin/postgres").is_file() {
+            return Ok(Self::new(root.canonicalize()?, "bin"));
         }
         let option = if [15, 18].contains(&major) { "" } else { " --all-postgres" };
         Err(Error::new(
             ErrorKind::NotFound,
-            format!("PostgreSQL {major} is not in {}: run `cargo xtask servers{option}`", bin.display()),
+            format!("PostgreSQL {major} is not in {}: run `cargo xtask servers{option}`", root.display()),
         ))
     }
 
@@ -50,12 +53,13 @@ impl Binaries {
         candidates.extend(pg_config());
         candidates.extend(in_path("postgres").and_then(|file| Some(file.canonicalize().ok()?.parent()?.to_path_buf())));
         let complete = |bin: &PathBuf| programs.iter().all(|program| bin.join(program).is_file());
-        candidates.into_iter().find(complete).map(Self::new)
+        let bin = candidates.into_iter().find(complete)?;
+        Some(Self::new(bin.parent()?, bin.file_name()?))
     }
 
     /// The path of one program.
     pub fn program(&self, name: &str) -> PathBuf {
-        self.bin.join(name)
+        self.root.join(&self.bin).join(name)
     }
 
     /// The same programs where `account` can run them: copied to a directory of its own when it cannot reach these.
@@ -63,16 +67,15 @@ impl Binaries {
         if account.can_run(&self.program("postgres")) {
             return Ok(self.clone());
         }
-        let installation = self.bin.parent().unwrap_or(&self.bin);
-        let copy = copy_path(installation)?;
+        let copy = copy_path(&self.root)?;
         if !copy.is_dir() {
             let partial = copy.with_extension(format!("{}.partial", std::process::id()));
-            let copied = Command::new("cp").args(["-R", "-P"]).arg(installation).arg(&partial).status()?;
+            let copied = Command::new("cp").args(["-R", "-P"]).arg(&self.root).arg(&partial).status()?;
             let opened = Command::new("chmod").args(["-R", "a+rX"]).arg(&partial).status()?;
             if !copied.success() || !opened.success() {
                 return Err(Error::other(format!(
                     "copying {} to {} failed",
-                    installation.display(),
+                    self.root.display(),
                     partial.display()
                 )));
             }
@@ -81,7 +84,7 @@ impl Binaries {
                 doing(partial.display(), std::fs::remove_dir_all(&partial))?;
             }
         }
-        Ok(Self::new(copy.join("bin")))
+        Ok(Self::new(copy, &self.bin))
     }
 }
 

@@ -19,18 +19,25 @@ const POLL_INTERVAL: Duration = Duration::from_millis(15);
 /// down for a moment finds its port free again.
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
-/// Starts the server, says its process id, waits for the pipe to close and cleans up. `keep` on the pipe says that the
-/// directory is to stay, for another start.
+/// Starts the server, says its process id, waits for the pipe to close and stops it.
 const WATCHDOG: &str = r#"
-log=$1 directory=$2
-shift 2
+log=$1
+shift
 "$@" >>"$log" 2>&1 </dev/null &
 server=$!
 echo $server
-read -r word
+read -r closed
 kill -QUIT $server 2>/dev/null
 wait $server 2>/dev/null
-[ "$word" = keep ] || rm -rf "$directory"
+"#;
+
+/// Waits for the pipe to close and removes the directory, which takes several attempts while a server still writes.
+const SWEEPER: &str = r#"
+read -r closed
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    rm -rf "$1" 2>/dev/null && exit
+    sleep 0.2
+done
 "#;
 
 /// What a server is made of.
@@ -55,7 +62,10 @@ pub struct Server {
     binaries: Binaries,
     directory: PathBuf,
     port: u16,
+    /// Runs from each start of the server to its stop.
     watchdog: Option<Child>,
+    /// Runs from before the directory's first file until it is removed.
+    sweeper: Child,
     pid: Option<u32>,
 }
 
@@ -68,7 +78,9 @@ impl Server {
         let account = Account::find()?;
         let binaries = options.binaries.reachable(&account)?;
         let directory = make_directory(&account)?;
-        let mut server = Self { account, binaries, directory, port: free_port()?, watchdog: None, pid: None };
+        let sweeper = watch(&account, SWEEPER, &directory).spawn()?;
+        let port = free_port()?;
+        let mut server = Self { account, binaries, directory, port, watchdog: None, sweeper, pid: None };
         server.initialise(&options)?;
         server.start()?;
         Ok(server)
@@ -127,7 +139,7 @@ impl Server {
                 (self.watchdog, self.pid) = (Some(watchdog), Some(pid));
                 return Ok(());
             }
-            release(&mut watchdog, true)?;
+            release(&mut watchdog)?;
             // After a kill the backends take a moment to notice, and hold the shared memory until then.
             let log = self.log().split_off(logged);
             if !log.contains("shared memory block") || Instant::now() > deadline {
@@ -145,7 +157,7 @@ impl Server {
     pub fn stop(&mut self) -> Result<()> {
         self.pid = None;
         match self.watchdog.take() {
-            Some(mut watchdog) => release(&mut watchdog, true),
+            Some(mut watchdog) => release(&mut watchdog),
             None => Ok(()),
         }
     }
@@ -204,13 +216,14 @@ impl Server {
     }
 
     fn spawn(&self) -> Result<(Child, u32)> {
-        let mut command = self.command(Path::new("/bin/sh"));
-        command.args(["-c", WATCHDOG, "watchdog"]).arg(self.log_path()).arg(&self.directory);
-        command.arg(self.binaries.program("postgres")).arg("-D").arg(self.data_directory());
+        let mut command = watch(&self.account, WATCHDOG, &self.log_path());
+        command
+            .current_dir(&self.directory)
+            .arg(self.binaries.program("postgres"))
+            .arg("-D")
+            .arg(self.data_directory());
         command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-k"]).arg(&self.directory);
-        // A group of its own: Ctrl-C in a terminal is for the process that uses the server.
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut watchdog = doing("starting PostgreSQL", command.spawn())?;
+        let mut watchdog = doing("starting PostgreSQL", command.stdout(Stdio::piped()).spawn())?;
         let mut pid = String::new();
         if let Some(stdout) = watchdog.stdout.take() {
             BufReader::new(stdout).read_line(&mut pid)?;
@@ -244,23 +257,25 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let removed = match self.watchdog.take() {
-            Some(mut watchdog) => release(&mut watchdog, false),
-            None => fs::remove_dir_all(&self.directory),
-        };
-        // Nothing depends on it: the directory is in the system's temporary directory.
-        drop(removed);
+        // Nothing depends on either: the directory is in the system's temporary directory.
+        drop(self.stop());
+        drop(release(&mut self.sweeper));
     }
 }
 
-/// Ends the watchdog, and with it the server.
-fn release(watchdog: &mut Child, keep_directory: bool) -> Result<()> {
-    if let Some(mut pipe) = watchdog.stdin.take()
-        && keep_directory
-    {
-        pipe.write_all(b"keep\n")?;
-    }
-    watchdog.wait().map(drop)
+/// A shell script as the account, with a pipe to this process and one argument.
+fn watch(account: &Account, script: &str, argument: &Path) -> Command {
+    let mut command = account.command("/bin/sh");
+    command.args(["-c", script, "watchdog"]).arg(argument).current_dir("/");
+    // A group of its own: Ctrl-C in a terminal is for the process that uses the server.
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null());
+    command
+}
+
+/// Closes a script's pipe and waits until it has done its part.
+fn release(script: &mut Child) -> Result<()> {
+    drop(script.stdin.take());
+    script.wait().map(drop)
 }
 
 /// Whether a process exists and is not a zombie that waits for its watchdog.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 /// The interpreter of the virtual environment that `cargo xtask servers` makes.
 pub fn interpreter() -> PathBuf {
-    let python = ductstream_cluster::servers_directory().join("../venv/bin/python");
+    let python = ductstream_cluster::servers_directory().with_file_name("venv").join("bin/python");
     assert!(python.is_file(), "there is no {}: run `cargo xtask servers`", python.display());
     python
 }
