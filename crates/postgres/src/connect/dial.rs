@@ -174,10 +174,17 @@ impl Dial<'_> {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>());
         let remedy = match tls {
             None => {
+                let remedy = match self.settings.ssl.negotiation {
+                    SslNegotiation::Direct => {
+                        "leave sslnegotiation=direct out, unless the server is PostgreSQL 17 or later"
+                    }
+                    SslNegotiation::Postgres => "see the server's log",
+                };
                 let message = format!("{}: the connection broke while TLS was set up", self.doing());
-                return Error::retry(message).with_source(TlsFailed(error));
+                return Error::retry(message).with_source(TlsFailed(error)).with_remedy(remedy);
             }
-            Some(Tls::InvalidCertificate(Certificate::UnknownIssuer)) => {
+            // An authority with the right name and another key is another authority.
+            Some(Tls::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature)) => {
                 "set sslrootcert to the certificate of the authority that signed the server's"
             }
             Some(Tls::InvalidCertificate(

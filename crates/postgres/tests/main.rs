@@ -1,0 +1,12 @@
+//! The source against real servers.
+
+#[path = "suite/assemble.rs"]
+mod assemble;
+#[path = "suite/connect.rs"]
+mod connect;
+#[path = "suite/connect_settings.rs"]
+mod connect_settings;
+#[path = "suite/pgoutput_bytes.rs"]
+mod pgoutput_bytes;
+#[path = "suite/pgoutput_live.rs"]
+mod pgoutput_live;
