@@ -4,7 +4,11 @@
 
 #![expect(clippy::print_stdout, reason = "a command line talks to its user")]
 
+mod postgres;
+mod product;
+mod quickstart;
 mod servers;
+mod test;
 mod versions;
 mod workspace;
 
@@ -19,12 +23,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fetch the PostgreSQL servers and Python packages that the tests need, into target/
     Servers(servers::Servers),
+    Test(test::Test),
+    Quickstart(quickstart::Quickstart),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Servers(servers) => servers.run(),
+        Command::Test(test) => test.run(),
+        Command::Quickstart(quickstart) => quickstart.run(),
     }
 }

@@ -97,7 +97,8 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
     from.components().map(|_| Path::new("..")).chain(std::iter::once(to)).collect()
 }
 
-fn make_venv() -> Result<()> {
+/// Makes the virtual environment of the readers that are not ours.
+pub(crate) fn make_venv() -> Result<()> {
     install(&venv(), &PYTHON_PACKAGES.join(" "), |directory| {
         if find_program("python3").is_none() {
             bail!("python3 is not installed, and the independent readers need it");

@@ -22,3 +22,6 @@ pub(crate) const POSTGRES: &[PostgresVersion] = &[
 
 /// The readers of the tests' virtual environment.
 pub(crate) const PYTHON_PACKAGES: &[&str] = &["duckdb==1.5.6", "pyarrow==26.0.1", "psycopg[binary]==3.3.9"];
+
+/// PostgreSQL 16 with all its client programs, for machines that have none installed.
+pub(crate) const PGSERVER: &str = "pgserver==0.1.4";

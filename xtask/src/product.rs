@@ -1,0 +1,28 @@
+//! The `ductstream` binary.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::workspace::{capture, cargo, run};
+
+/// Builds the binary and says where it is.
+pub(crate) fn build(release: bool) -> Result<PathBuf> {
+    // With the whole workspace selected, its dependencies are built once, with the features that the tests build them
+    // with too.
+    let mut build = cargo();
+    build.args(["build", "--workspace", "--bin", "ductstream"]).args(release.then_some("--release"));
+    run(&mut build)?;
+    let messages = capture(build.args(["--quiet", "--message-format=json"]))?;
+    let executable = messages.lines().filter_map(executable).next_back();
+    executable.context("cargo build names no executable")
+}
+
+fn executable(message: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+    }
+    serde_json::from_str::<Message>(message).ok()?.executable
+}

@@ -1,0 +1,38 @@
+//! `cargo xtask test`: whatever the tests need, then all of them.
+
+use anyhow::Result;
+
+use crate::servers::Servers;
+use crate::versions::POSTGRES;
+use crate::workspace::{cargo, run, say};
+
+/// Fetches what the tests need and runs them all, doctests included
+#[derive(Debug, clap::Args)]
+pub(crate) struct Test {
+    #[command(flatten)]
+    servers: Servers,
+    /// What `cargo test` gets: a filter, `--package NAME`, `-- --nocapture`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+impl Test {
+    pub(crate) fn run(&self) -> Result<()> {
+        self.servers.run()?;
+        let mut test = cargo();
+        test.arg("test").args(self.selection());
+        test.args(&self.arguments);
+        if self.servers.all_postgres {
+            let majors: Vec<String> = POSTGRES.iter().map(|version| version.major.to_string()).collect();
+            test.env("DUCTSTREAM_TEST_POSTGRES", majors.join(","));
+        }
+        say("cargo test");
+        run(&mut test)
+    }
+
+    /// The whole workspace, unless the arguments choose packages; with failpoints, which only crash tests have.
+    fn selection(&self) -> &'static [&'static str] {
+        let chosen = self.arguments.iter().any(|it| it == "-p" || it.starts_with("--package"));
+        if chosen { &[] } else { &["--workspace", "--features", "ductstream/failpoints"] }
+    }
+}
