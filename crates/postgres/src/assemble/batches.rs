@@ -51,7 +51,8 @@ impl Batches {
         }
     }
 
-    /// Notes that the table at `index` got one more row, in `chunk` of the open batch when it has one there. Returns its chunk.
+    /// Notes that the table at `index` got one more row, in `chunk` of the open batch when it has one there. Returns
+    /// its chunk.
     #[inline]
     pub(super) fn count_row(&mut self, index: usize, chunk: Option<u32>) -> u32 {
         let chunk = chunk.unwrap_or_else(|| {
@@ -66,7 +67,8 @@ impl Batches {
         chunk
     }
 
-    /// Moves the bound behind a record of a transaction that committed at `commit_time`; `bytes` is what the record took on the wire.
+    /// Moves the bound behind a record of a transaction that committed at `commit_time`; `bytes` is what the record
+    /// took on the wire.
     #[inline]
     pub(super) fn count_record(&mut self, position: Position, commit_time: i64, bytes: usize) {
         self.bound = position.next();
@@ -92,7 +94,8 @@ impl Batches {
         self.open.bytes >= self.limit_bytes
     }
 
-    /// Adds a barrier to the open batch, which [`cut_rows`](Self::cut_rows) has cleared of rows from before it where that matters.
+    /// Adds a barrier to the open batch, which [`cut_rows`](Self::cut_rows) has cleared of rows from before it where
+    /// that matters.
     pub(super) fn add_barrier(&mut self, barrier: Barrier) {
         self.open.barriers.push(barrier);
     }

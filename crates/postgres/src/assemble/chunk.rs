@@ -40,12 +40,13 @@ impl From<ParseError> for RowError {
 #[derive(Debug)]
 pub(super) struct ChunkBuilder {
     programs: Vec<ColumnProgram>,
-    /// One builder per column, or none before the first chunk. They are kept from chunk to chunk, with the room that the last one
-    /// needed.
+    /// One builder per column, or none before the first chunk. They are kept from chunk to chunk, with the room that
+    /// the last one needed.
     after: Vec<ColumnBuilder>,
     /// The same for old images; none before the first one.
     before: Vec<ColumnBuilder>,
-    /// Rows that `before` holds so far, zero when the chunk has no old image; it is filled up with nulls when the next one comes.
+    /// Rows that `before` holds so far, zero when the chunk has no old image; it is filled up with nulls when the next
+    /// one comes.
     before_rows: usize,
     unchanged: Option<BooleanBufferBuilder>,
     rows: Rows,

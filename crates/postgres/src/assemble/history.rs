@@ -9,8 +9,8 @@ use super::shape::{remembered_schema, shape_text};
 
 /// The schema versions of every table, by position.
 ///
-/// A version holds from the position of the first change that has it. A replay meets the same changes at the same positions and
-/// so finds the same versions again, whatever came later.
+/// A version holds from the position of the first change that has it. A replay meets the same changes at the same
+/// positions and so finds the same versions again, whatever came later.
 #[derive(Debug)]
 pub(super) struct History {
     tables: HashMap<TableName, Vec<Version>>,
@@ -36,7 +36,8 @@ impl History {
     pub(super) fn new(known: Vec<SchemaRecord>, start: Position) -> Self {
         let mut tables: HashMap<TableName, Vec<Version>> = HashMap::new();
         for record in known {
-            // A version that begins after the start may be stored without its barrier having been delivered: announce it again.
+            // A version that begins after the start may be stored without its barrier having been delivered: announce
+            // it again.
             let announced = record.from < start;
             tables.entry(record.table.clone()).or_default().push(Version { record, schema: None, announced });
         }
@@ -46,7 +47,8 @@ impl History {
         Self { tables }
     }
 
-    /// Gives `schema` the version that holds at `position`: the latest one from before, when its shape is the same, or a new one.
+    /// Gives `schema` the version that holds at `position`: the latest one from before, when its shape is the same, or
+    /// a new one.
     pub(super) fn resolve(&mut self, mut schema: TableSchema, position: Position) -> Result<Resolved> {
         let shape = shape_text(&schema);
         let versions = self.tables.entry(schema.table.clone()).or_default();
@@ -78,7 +80,8 @@ impl History {
     }
 }
 
-/// The latest of `versions` when it has this shape. Several may begin at one position, when a table changed twice before its next row.
+/// The latest of `versions` when it has this shape. Several may begin at one position, when a table changed twice
+/// before its next row.
 fn same_shape(versions: &[Version], shape: &str) -> Option<usize> {
     let latest = versions.last()?.record.from;
     versions.iter().rposition(|version| version.record.from == latest && version.record.shape == shape)

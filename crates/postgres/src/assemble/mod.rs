@@ -1,7 +1,7 @@
 //! From `pgoutput` messages to change batches.
 //!
-//! [`Assembler`] takes one message after the other and appends the values of each row straight to its table's column builders. It does no
-//! input or output: what it needs from the catalog it asks for ([`Pushed::NeedRelation`]).
+//! [`Assembler`] takes one message after the other and appends the values of each row straight to its table's column
+//! builders. It does no input or output: what it needs from the catalog it asks for ([`Pushed::NeedRelation`]).
 //!
 //! - A change stands at (start of its transaction's commit record, index among the changes of that transaction).
 //! - A table's schema gets a version by [`SchemaRecord`]'s rule; a new version is a barrier.
@@ -29,7 +29,8 @@ use crate::pgoutput::{
 };
 use crate::types::{SpecialValues, TypeCatalog};
 
-/// Arrow's text and binary columns count bytes in 31 bits. A batch may exceed its size by one row, which is at most 1 GiB.
+/// Arrow's text and binary columns count bytes in 31 bits. A batch may exceed its size by one row, which is at most 1
+/// GiB.
 const MAX_BATCH_BYTES: usize = 512 << 20;
 
 /// How batches are assembled.
@@ -99,8 +100,8 @@ enum Change<'a> {
 }
 
 impl Assembler {
-    /// An assembler for a stream that begins at or before `from`: changes before it are counted and not delivered. `known` are the schema
-    /// versions stored so far.
+    /// An assembler for a stream that begins at or before `from`: changes before it are counted and not delivered.
+    /// `known` are the schema versions stored so far.
     pub fn new(settings: AssemblerSettings, types: TypeCatalog, known: Vec<SchemaRecord>, from: Position) -> Self {
         Self {
             settings,
@@ -146,8 +147,8 @@ impl Assembler {
         }
     }
 
-    /// Takes in a keepalive: everything that commits before `wal_end` has been sent. Inside a transaction it says nothing new. Time in
-    /// microseconds since 1970-01-01 UTC.
+    /// Takes in a keepalive: everything that commits before `wal_end` has been sent. Inside a transaction it says
+    /// nothing new. Time in microseconds since 1970-01-01 UTC.
     pub fn keepalive(&mut self, wal_end: Lsn, server_time_micros: i64) {
         if self.transaction.is_none() && !self.failed {
             self.batches.advance_idle(Position::start_of(wal_end), server_time_micros);

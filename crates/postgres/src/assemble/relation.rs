@@ -18,7 +18,8 @@ pub(super) struct TableState {
     pub(super) open_chunk: Option<u32>,
     /// Number of the last batch that had rows of it.
     last_batch: u64,
-    /// The Relation message, to recognise it when it is sent again. Empty when the next one is to be read whatever it says.
+    /// The Relation message, to recognise it when it is sent again. Empty when the next one is to be read whatever it
+    /// says.
     message: Vec<u8>,
 }
 
@@ -76,8 +77,8 @@ impl Relations {
         &mut self.tables[index]
     }
 
-    /// The rows of `tables`, as chunks. Tables that have none give back the room that they kept from the batch before, so that what
-    /// is kept never exceeds what one batch takes.
+    /// The rows of `tables`, as chunks. Tables that have none give back the room that they kept from the batch before,
+    /// so that what is kept never exceeds what one batch takes.
     pub(super) fn finish(&mut self, tables: Vec<usize>) -> Vec<TableChunk> {
         self.batches += 1;
         let chunks = tables.iter().map(|index| self.tables[*index].finish(self.batches)).collect();
@@ -166,8 +167,8 @@ fn key_columns(relation: &Relation<'_>, primary_key: Option<&[String]>) -> Vec<u
     let every = || (0..columns.len()).collect();
     match relation.identity {
         ReplicaIdentity::Nothing => Vec::new(),
-        // Under FULL the server flags every column, so the primary key has to come from the catalog. One that is not published
-        // whole (a column list may leave part of it out) identifies no row.
+        // Under FULL the server flags every column, so the primary key has to come from the catalog. One that is not
+        // published whole (a column list may leave part of it out) identifies no row.
         ReplicaIdentity::Full => match primary_key {
             Some(names) if !names.is_empty() => {
                 let index = |name: &String| columns.iter().position(|column| column.name == name);

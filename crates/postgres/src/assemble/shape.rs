@@ -1,7 +1,7 @@
 //! The canonical text of a table's shape: what makes one schema version differ from another.
 //!
-//! Type and table OIDs are left out on purpose: a table that is dropped and created anew with the same columns keeps its version. So is
-//! the replica identity, but for the key that follows from it.
+//! Type and table OIDs are left out on purpose: a table that is dropped and created anew with the same columns keeps
+//! its version. So is the replica identity, but for the key that follows from it.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -95,7 +95,8 @@ pub(super) fn shape_text(schema: &TableSchema) -> String {
     serde_json::json!(shape).to_string()
 }
 
-/// The schema that `record` tells of, as far as its text does: without OIDs, modifiers and identity. `None` when it is not a shape.
+/// The schema that `record` tells of, as far as its text does: without OIDs, modifiers and identity. `None` when it is
+/// not a shape.
 pub(super) fn remembered_schema(record: &SchemaRecord) -> Option<TableSchema> {
     let shape: Shape = serde_json::from_str(&record.shape).ok()?;
     let columns = shape.columns.into_iter().map(remembered_column).collect::<Option<Vec<_>>>()?;

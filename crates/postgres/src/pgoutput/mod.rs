@@ -1,11 +1,11 @@
 //! A sans-I/O parser of `pgoutput`, the logical decoding plugin's protocol, versions 1 to 4.
 //!
-//! - [`Parser`] turns the bytes of one message into a [`Message`] that borrows from them. A row is a [`Tuple`], a cursor over its
-//!   values; reading one allocates nothing.
+//! - [`Parser`] turns the bytes of one message into a [`Message`] that borrows from them. A row is a [`Tuple`], a
+//!   cursor over its values; reading one allocates nothing.
 //! - [`Replication`] and [`StatusUpdate`] are the framing around it on a replication connection.
 //!
-//! No input makes it panic, nor allocate more than the message is long. What is malformed is a [`ParseError`] that names the
-//! message and the byte.
+//! No input makes it panic, nor allocate more than the message is long. What is malformed is a [`ParseError`] that
+//! names the message and the byte.
 //!
 //! <https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html>
 

@@ -11,8 +11,8 @@ use super::{Tuple, unix_micros};
 
 /// Reads `pgoutput` messages of protocol versions 1 to 4.
 ///
-/// It remembers one thing: whether it is inside a block of a streamed transaction, where each change carries a transaction
-/// id of its own.
+/// It remembers one thing: whether it is inside a block of a streamed transaction, where each change carries a
+/// transaction id of its own.
 #[derive(Debug, Clone, Default)]
 pub struct Parser {
     in_stream: bool,
@@ -102,7 +102,8 @@ fn time(reader: &mut Reader<'_>) -> Result<i64> {
     reader.i64().map(unix_micros)
 }
 
-/// The flags byte that the protocol keeps for later: the server sends zero, and PostgreSQL's own subscriber refuses the rest.
+/// The flags byte that the protocol keeps for later: the server sends zero, and PostgreSQL's own subscriber refuses the
+/// rest.
 fn no_flags(reader: &mut Reader<'_>) -> Result<()> {
     match reader.u8()? {
         0 => Ok(()),

@@ -1,5 +1,7 @@
 //! The assembler, fed with messages written by hand.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef};
@@ -452,7 +454,7 @@ fn each_real_change_is_a_version_and_nothing_else_is() {
     push(&mut assembler, &[relation(ORDERS, "orders", b'i', &renamed), id(&renamed)]);
     push(&mut assembler, &[relation(2001, "orders", b'd', &renamed), insert(2001, &[int(9), Value::Null])]);
     let batches: Vec<ChangeBatch> = std::iter::from_fn(|| assembler.take()).collect();
-    let versions: Vec<_> = batches.iter().flat_map(|batch| seen(batch)).map(|record| record.version).collect();
+    let versions: Vec<_> = batches.iter().flat_map(seen).map(|record| record.version).collect();
     assert_eq!(versions, [1, 2, 3, 4, 5, 6, 6, 6]);
     let announced: Vec<_> =
         batches.iter().flat_map(schema_barriers).map(|(record, previous)| (record.version, previous)).collect();
@@ -490,7 +492,7 @@ fn a_replay_finds_the_versions_of_its_time_and_announces_those_that_may_not_have
     push(&mut assembler, &replayed);
     let batches: Vec<_> = std::iter::from_fn(|| assembler.take()).collect();
     // Then both are found again, and only the second is announced, with the first as it was seen
-    let versions: Vec<_> = batches.iter().flat_map(|batch| seen(batch)).map(|record| record.version).collect();
+    let versions: Vec<_> = batches.iter().flat_map(seen).map(|record| record.version).collect();
     assert_eq!(versions, [1, 2]);
     let announced: Vec<_> = batches.iter().flat_map(schema_barriers).collect();
     assert_eq!(announced, [(known[1].clone(), Some(1))]);
@@ -622,18 +624,19 @@ fn a_value_that_does_not_fit_names_its_place_and_leaves_the_rows_before_it() {
 #[test]
 fn what_breaks_the_protocol_is_an_error_that_says_where() {
     let setup = [begin(100, 5, 1), orders()];
-    let outside: [(&[Vec<u8>], Vec<u8>, &str); 9] = [
-        (&[], order(1), "Insert message outside of a transaction"),
-        (&[], orders(), "Relation message outside of a transaction"),
-        (&[], commit(1, 2, 3), "Commit message outside of a transaction"),
-        (&setup, begin(200, 5, 2), "Begin message inside a transaction"),
-        (&setup, commit(101, 140, 5), "of another transaction"),
-        (&setup, insert(ITEMS, &[]), "OID 1002 before its Relation message"),
-        (&setup, insert(ORDERS, &[int(1)]), "has 1 columns where its Relation message has 2"),
-        (&setup, b"I\0".to_vec(), "in the transaction that commits at 0/64: malformed Insert message at byte 1"),
-        (&setup, delete(ORDERS, b'K', &[Value::Unchanged, Value::Null]), "the old row leaves the value out"),
+    let none: &[Vec<u8>] = &[];
+    let cases = [
+        (none, order(1), "Insert message outside of a transaction"),
+        (none, orders(), "Relation message outside of a transaction"),
+        (none, commit(1, 2, 3), "Commit message outside of a transaction"),
+        (&setup[..], begin(200, 5, 2), "Begin message inside a transaction"),
+        (&setup[..], commit(101, 140, 5), "of another transaction"),
+        (&setup[..], insert(ITEMS, &[]), "OID 1002 before its Relation message"),
+        (&setup[..], insert(ORDERS, &[int(1)]), "has 1 columns where its Relation message has 2"),
+        (&setup[..], b"I\0".to_vec(), "in the transaction that commits at 0/64: malformed Insert message at byte 1"),
+        (&setup[..], delete(ORDERS, b'K', &[Value::Unchanged, Value::Null]), "the old row leaves the value out"),
     ];
-    for (before, message, expected) in outside {
+    for (before, message, expected) in cases {
         let mut assembler = assembler();
         push(&mut assembler, before);
         let error = push_err(&mut assembler, &message);

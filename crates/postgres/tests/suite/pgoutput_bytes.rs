@@ -1,5 +1,7 @@
 //! Writes `pgoutput` messages, as the server does.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 /// A column's value in a row.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
