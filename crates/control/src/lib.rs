@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ductstream_core::{CheckpointStore, Error, Result};
+use ductstream_core::{CheckpointStore, Error, Finding, Result};
 
 mod database;
 mod document;
@@ -28,16 +28,47 @@ pub use sqlite::SqliteStore;
 /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the address, a privilege or a password is wrong;
 /// [`ErrorKind::Retry`](ductstream_core::ErrorKind::Retry) when the store cannot be reached now. Never with a password in the message.
 pub async fn open(address: &str) -> Result<Arc<dyn CheckpointStore>> {
-    if address.starts_with("postgres://") || address.starts_with("postgresql://") {
-        return Ok(Arc::new(PostgresStore::open(address).await?));
+    match Address::parse(address)? {
+        Address::Postgres(url) => Ok(Arc::new(PostgresStore::open(url).await?)),
+        Address::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
     }
-    if let Some(path) = address.strip_prefix("sqlite:") {
-        return Ok(Arc::new(SqliteStore::open(Path::new(path.strip_prefix("//").unwrap_or(path))).await?));
+}
+
+/// Whether [`open`] would succeed, and what it would create; creates nothing.
+pub async fn check(address: &str) -> Finding {
+    let found = match Address::parse(address) {
+        Ok(Address::Postgres(url)) => postgres::check(url).await,
+        Ok(Address::Sqlite(path)) => sqlite::check(path),
+        Err(error) => Err(error),
+    };
+    found.unwrap_or_else(|error| {
+        let remedy = error.remedy().unwrap_or("make the store reachable").to_owned();
+        Finding::error(SUBJECT, error.message(), remedy)
+    })
+}
+
+/// What a finding about a store is about.
+const SUBJECT: &str = "checkpoint store";
+
+enum Address<'a> {
+    Postgres(&'a str),
+    Sqlite(&'a Path),
+}
+
+impl<'a> Address<'a> {
+    fn parse(address: &'a str) -> Result<Self> {
+        if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+            return Ok(Self::Postgres(address));
+        }
+        if let Some(path) = address.strip_prefix("sqlite:") {
+            return Ok(Self::Sqlite(Path::new(path.strip_prefix("//").unwrap_or(path))));
+        }
+        match address.split_once("://") {
+            None => Ok(Self::Sqlite(Path::new(address))),
+            Some((scheme, _)) => {
+                let message = format!("{scheme}:// is not a kind of checkpoint store that DuctStream has");
+                Err(Error::configuration(message).with_remedy("give a URL that begins with postgresql:// or sqlite:"))
+            }
+        }
     }
-    if let Some((scheme, _)) = address.split_once("://") {
-        let message =
-            format!("cannot open the checkpoint store: {scheme}:// is not a kind of store that DuctStream has");
-        return Err(Error::configuration(message).with_remedy("give a URL that begins with postgresql:// or sqlite:"));
-    }
-    Ok(Arc::new(SqliteStore::open(Path::new(address)).await?))
 }

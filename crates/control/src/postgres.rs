@@ -4,10 +4,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ductstream_core::{Checkpoint, CheckpointStore, Error, Result, SchemaRecord};
+use ductstream_core::{Checkpoint, CheckpointStore, Error, Finding, Result, SchemaRecord};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{PgPool, Postgres, Row, Transaction};
 
+use crate::SUBJECT;
 use crate::database::Doing;
 use crate::document::{self, SchemaRow};
 
@@ -55,6 +56,12 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Connects to the database at `url` (`postgresql://user:password@host:5432/database?sslmode=verify-full`).
     pub async fn open(url: &str) -> Result<Self> {
+        let store = Self::connect(url).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    async fn connect(url: &str) -> Result<Self> {
         let malformed = |error| Doing { action: "open", place: "in PostgreSQL" }.error(error);
         let options = PgConnectOptions::from_str(url).map_err(malformed)?.application_name("ductstream");
         let place = place(&options);
@@ -64,9 +71,7 @@ impl PostgresStore {
             .connect_with(options)
             .await
             .map_err(|error| Doing { action: "open", place: &place }.error(error))?;
-        let store = Self { pool, place };
-        store.migrate().await?;
-        Ok(store)
+        Ok(Self { pool, place })
     }
 
     async fn migrate(&self) -> Result<()> {
@@ -175,6 +180,30 @@ impl CheckpointStore for PostgresStore {
         );
         query.fetch_all(&self.pool).await.map_err(|error| self.doing("read").error(error))
     }
+}
+
+/// Looks at what is there and at the role's privileges.
+pub(crate) async fn check(url: &str) -> Result<Finding> {
+    let store = PostgresStore::connect(url).await?;
+    let query = sqlx::query(
+        "SELECT to_regnamespace('ductstream') IS NOT NULL AS exists, pg_is_in_recovery() AS standby,
+         CASE WHEN to_regnamespace('ductstream') IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+         ELSE has_schema_privilege('ductstream', 'USAGE') END AS allowed",
+    );
+    let failed = |error| store.doing("look at").error(error);
+    let row = query.fetch_one(&store.pool).await.map_err(failed)?;
+    let get = |column: &str| row.try_get::<bool, _>(column).map_err(failed);
+    let place = &store.place;
+    Ok(match (get("standby")?, get("allowed")?, get("exists")?) {
+        (true, ..) => Finding::error(SUBJECT, format!("{place} is a standby"), "give the URL of the primary server"),
+        (_, false, _) => Finding::error(
+            SUBJECT,
+            format!("the role may not use the schema ductstream {place}"),
+            "grant the role CREATE on the database, or the privileges on the schema ductstream",
+        ),
+        (_, _, true) => Finding::ok(SUBJECT, format!("the schema ductstream {place}")),
+        (_, _, false) => Finding::ok(SUBJECT, format!("the schema ductstream will be created {place}")),
+    })
 }
 
 async fn lock(transaction: &mut Transaction<'static, Postgres>, key: i32) -> sqlx::Result<()> {

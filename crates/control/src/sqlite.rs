@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ductstream_core::{Checkpoint, CheckpointStore, Error, Result, SchemaRecord};
+use ductstream_core::{Checkpoint, CheckpointStore, Error, Finding, Result, SchemaRecord};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
+use crate::SUBJECT;
 use crate::database::Doing;
 use crate::document::{self, SchemaRow};
 
@@ -155,6 +156,28 @@ impl CheckpointStore for SqliteStore {
             sqlx::query_scalar("SELECT flow FROM checkpoint UNION SELECT flow FROM schema_version ORDER BY flow");
         query.fetch_all(&self.pool).await.map_err(|error| self.doing("read").error(error))
     }
+}
+
+/// Looks at the file, or at the directory that it would be created in.
+pub(crate) fn check(path: &Path) -> Result<Finding> {
+    let refused = |error: std::io::Error| {
+        Error::configuration(format!("cannot use {}: {error}", path.display()))
+            .with_remedy("choose a state directory that you may write to, with --state")
+    };
+    if path.exists() {
+        std::fs::OpenOptions::new().read(true).write(true).open(path).map_err(refused)?;
+        return Ok(Finding::ok(SUBJECT, path.display().to_string()));
+    }
+    let absolute = std::path::absolute(path).map_err(refused)?;
+    let existing = absolute.ancestors().skip(1).find(|directory| directory.exists()).unwrap_or(Path::new("/"));
+    let metadata = std::fs::metadata(existing).map_err(refused)?;
+    if !metadata.is_dir() {
+        return Err(refused(std::io::ErrorKind::NotADirectory.into()));
+    }
+    if metadata.permissions().readonly() {
+        return Err(refused(std::io::ErrorKind::PermissionDenied.into()));
+    }
+    Ok(Finding::ok(SUBJECT, format!("{} will be created", path.display())))
 }
 
 fn schema_row(row: &SqliteRow) -> sqlx::Result<SchemaRow> {

@@ -1,5 +1,6 @@
 //! The stores against a real file and a real server.
 
 mod suite {
+    mod postgres;
     mod sqlite;
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ductstream_control::SqliteStore;
-use ductstream_core::{CheckpointStore, ErrorKind};
+use ductstream_core::{CheckpointStore, ErrorKind, Severity};
 use ductstream_testkit::conformance::checkpoint_store;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,4 +81,14 @@ async fn a_store_opens_by_path_and_by_url() {
         std::fs::read_dir(directory.path()).unwrap().filter(|e| e.as_ref().unwrap().file_name() == "c.db").count(),
         1
     );
+}
+
+#[tokio::test]
+async fn a_check_creates_nothing_and_says_what_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = async |path: &str| ductstream_control::check(&directory.path().join(path).display().to_string()).await;
+    assert_eq!(check("state/checkpoints.db").await.severity, Severity::Ok);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    assert_eq!(check("file/checkpoints.db").await.severity, Severity::Error);
 }
