@@ -34,7 +34,7 @@ pub async fn check(settings: &Settings, flow: &str) -> Vec<Finding> {
 pub(crate) async fn probe(settings: &Settings) -> Result<Vec<&'static str>> {
     settings.validate()?;
     match settings {
-        Settings::FileSettings(file) => probe_directory(file, settings.url()).await.map(|found| vec![found]),
+        Settings::File(file) => probe_directory(file, settings.url()).await.map(|found| vec![found]),
         remote => probe_remote(remote).await,
     }
 }
@@ -63,10 +63,10 @@ fn hasty(settings: &Settings) -> Settings {
     let limit = |span: &mut Span| span.0 = span.0.min(limits::CHECK_RETRY_FOR);
     let mut settings = settings.clone();
     match &mut settings {
-        Settings::S3Settings(s3) => [&mut s3.retry_for, &mut s3.request_timeout].map(limit),
-        Settings::GcsSettings(gcs) => [&mut gcs.retry_for, &mut gcs.request_timeout].map(limit),
-        Settings::AzureSettings(azure) => [&mut azure.retry_for, &mut azure.request_timeout].map(limit),
-        Settings::FileSettings(_) => [(), ()],
+        Settings::S3(s3) => [&mut s3.retry_for, &mut s3.request_timeout].map(limit),
+        Settings::Gcs(gcs) => [&mut gcs.retry_for, &mut gcs.request_timeout].map(limit),
+        Settings::Azure(azure) => [&mut azure.retry_for, &mut azure.request_timeout].map(limit),
+        Settings::File(_) => [(), ()],
     };
     settings
 }
@@ -74,7 +74,7 @@ fn hasty(settings: &Settings) -> Settings {
 /// Any manifest tells whose the prefix is: all below one prefix are of one flow.
 async fn refuse_other_flow(settings: &Settings, flow: &str) -> Result<()> {
     settings.validate()?;
-    if let Settings::FileSettings(file) = settings
+    if let Settings::File(file) = settings
         && !file.path.is_dir()
     {
         return Ok(());

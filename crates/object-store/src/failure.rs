@@ -11,32 +11,45 @@ pub(crate) fn explain(error: object_store::Error, doing: &str, url: &str) -> Err
     Error::new(kind, format!("cannot {doing} {url}: {wrong}")).with_remedy(remedy).with_source(error)
 }
 
-fn classify(error: &object_store::Error, url: &str) -> (ErrorKind, &'static str, String) {
+type Class = (ErrorKind, &'static str, String);
+
+fn classify(error: &object_store::Error, url: &str) -> Class {
     use object_store::Error as Store;
-    let configuration = |wrong, remedy| (ErrorKind::Configuration, wrong, remedy);
     match error {
-        Store::Unauthenticated { .. } => configuration(
-            "the credentials are not accepted",
-            "correct the destination's keys, or the environment that they come from".into(),
-        ),
-        Store::PermissionDenied { .. } => configuration(
-            "permission denied",
-            format!("check the keys, and let them list, read, put and delete objects under {url}"),
-        ),
-        Store::NotFound { .. } => {
-            configuration("there is no such bucket", format!("create the bucket of {url}, or correct its name"))
-        }
+        Store::Unauthenticated { .. } => classify_status(401, url),
+        Store::PermissionDenied { .. } => classify_status(403, url),
+        Store::NotFound { .. } => classify_status(404, url),
         Store::NotSupported { .. } | Store::NotImplemented { .. } => {
-            configuration("the store cannot do that", "use a store that supports it".into())
+            (ErrorKind::Configuration, "the store cannot do that", "use a store that supports it".into())
         }
         _ => match io_kind(error) {
             Some(kind) => classify_io(kind, url),
-            None => classify_text(error, url),
+            None => classify_text(&chain(error), url),
         },
     }
 }
 
-fn classify_io(kind: io::ErrorKind, url: &str) -> (ErrorKind, &'static str, String) {
+fn classify_status(status: u16, url: &str) -> Class {
+    let configuration = |wrong, remedy| (ErrorKind::Configuration, wrong, remedy);
+    match status {
+        401 => configuration(
+            "the credentials are not accepted",
+            "correct the destination's keys, or the environment that they come from".into(),
+        ),
+        403 => configuration(
+            "permission denied",
+            format!("check the keys, and let them list, read, put and delete objects under {url}"),
+        ),
+        404 => configuration("there is no such bucket", format!("create the bucket of {url}, or correct its name")),
+        301 | 307 => configuration("the bucket is in another region", "set `region` to the bucket's".into()),
+        400 | 405 => {
+            configuration("the server refused the request", format!("check endpoint, region, bucket and keys of {url}"))
+        }
+        _ => (ErrorKind::Retry, "the store is not reachable or failing", format!("check that {url} can be reached")),
+    }
+}
+
+fn classify_io(kind: io::ErrorKind, url: &str) -> Class {
     use io::ErrorKind as Io;
     match kind {
         Io::PermissionDenied | Io::ReadOnlyFilesystem => {
@@ -55,23 +68,18 @@ fn classify_io(kind: io::ErrorKind, url: &str) -> (ErrorKind, &'static str, Stri
     }
 }
 
-/// object_store keeps its HTTP status to itself, but for those that it turned into variants; its message carries it.
-fn classify_text(error: &object_store::Error, url: &str) -> (ErrorKind, &'static str, String) {
-    let text = chain(error);
+/// object_store keeps the HTTP status to itself where it has no variant for it, as in listings; its message carries it.
+fn classify_text(text: &str, url: &str) -> Class {
     if text.contains("169.254.169.254") || text.contains("metadata.google.internal") {
         let remedy = "give keys in the destination's settings or in the environment";
         return (ErrorKind::Configuration, "no credentials were found", remedy.into());
     }
     if text.contains("redirect without LOCATION") {
-        return (ErrorKind::Configuration, "the bucket is in another region", "set `region` to the bucket's".into());
+        return classify_status(301, url);
     }
-    let refused = text.contains("status code: 400") || text.contains("status code: 405");
-    // 400 is also how S3 says that a request took too long to arrive, which may pass.
-    if refused && !text.contains("RequestTimeout") {
-        let remedy = format!("check endpoint, region and bucket of {url}");
-        return (ErrorKind::Configuration, "the server refused the request", remedy);
-    }
-    (ErrorKind::Retry, "the store is not reachable or failing", format!("check that {url} can be reached"))
+    let status = text.split_once("status code: ").and_then(|(_, rest)| rest.get(..3)?.parse().ok());
+    // S3 says with 400 that a request took too long to arrive, too, which may pass.
+    classify_status(status.filter(|_| !text.contains("RequestTimeout")).unwrap_or(0), url)
 }
 
 fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {
@@ -105,4 +113,25 @@ fn chain(error: &dyn StdError) -> String {
 pub(crate) fn explain_io(error: io::Error, doing: &str, url: &str) -> Error {
     let (kind, wrong, remedy) = classify_io(error.kind(), url);
     Error::new(kind, format!("cannot {doing} {url}: {wrong}")).with_remedy(remedy).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_user_has_to_change_is_told_from_what_passes() {
+        for (text, kind) in [
+            ("Server returned non-2xx status code: 404 Not Found: NoSuchBucket", ErrorKind::Configuration),
+            ("Server returned non-2xx status code: 403 Forbidden", ErrorKind::Configuration),
+            ("Server returned non-2xx status code: 400 Bad Request: RequestTimeout", ErrorKind::Retry),
+            ("Server returned non-2xx status code: 400 Bad Request: InvalidBucketName", ErrorKind::Configuration),
+            ("Server returned non-2xx status code: 503 Slow Down", ErrorKind::Retry),
+            ("Received redirect without LOCATION", ErrorKind::Configuration),
+            ("error sending request for url (http://169.254.169.254/latest/api/token)", ErrorKind::Configuration),
+            ("connection refused", ErrorKind::Retry),
+        ] {
+            assert_eq!(classify_text(text, "s3://events").0, kind, "{text}");
+        }
+    }
 }

@@ -27,15 +27,15 @@ pub(crate) struct Recovery<'a> {
 impl Recovery<'_> {
     /// Finds the last cut and removes everything of this destination's beyond it. Returns the cut's position.
     pub(crate) async fn run(&self) -> Result<Option<Position>> {
-        self.probe().await?;
         if let Some(root) = &self.target.directory {
             self.tidy_directory(root).await?;
         }
         let last = self.last_cut().await?;
         let cut = last.as_ref().map(|manifest| manifest.position);
-        if cut < self.start.stored {
-            return Err(self.lost(cut));
+        if let Some(stored) = self.start.stored.filter(|stored| cut < Some(*stored)) {
+            return Err(self.lost(stored).await?);
         }
+        self.probe().await?;
         let removed = self.remove_beyond(last.as_ref()).await?;
         if removed > 0 {
             tracing::info!(destination = self.target.url, removed, "removed objects that no cut had committed");
@@ -54,7 +54,7 @@ impl Recovery<'_> {
 
     /// The last manifest whose cut is whole.
     async fn last_cut(&self) -> Result<Option<Manifest>> {
-        let mut cuts = self.cuts().await?;
+        let mut cuts = self.cuts(self.start.stored).await?;
         cuts.sort_unstable();
         while let Some(position) = cuts.pop() {
             let manifest = self.read_manifest(position).await?;
@@ -76,17 +76,17 @@ impl Recovery<'_> {
         Ok(None)
     }
 
-    /// Positions of the cuts, from the one that is known to be stored.
-    async fn cuts(&self) -> Result<Vec<Position>> {
+    /// Positions of the cuts from `from` on.
+    async fn cuts(&self, from: Option<Position>) -> Result<Vec<Position>> {
         let store = &self.target.store;
         let directory = self.names.cuts()?;
-        let listing = match self.start.stored {
-            Some(stored) => store.list_with_offset(Some(&directory), &self.names.manifests_from(stored)?),
+        let listing = match from {
+            Some(from) => store.list_with_offset(Some(&directory), &self.names.manifests_from(from)?),
             None => store.list(Some(&directory)),
         };
         listing
             .try_filter_map(|meta| future::ready(Ok(self.names.manifest_position(&meta.location))))
-            .try_filter(|position| future::ready(Some(*position) >= self.start.stored))
+            .try_filter(|position| future::ready(Some(*position) >= from))
             .try_collect()
             .await
             .map_err(|error| self.target.explain(error, "list the manifests in"))
@@ -198,14 +198,12 @@ impl Recovery<'_> {
         blocking(move || tidy(&root, &names).map_err(|error| explain_io(error, "clean up", &url))).await
     }
 
-    fn lost(&self, cut: Option<Position>) -> Error {
-        let stored = self.start.stored.unwrap_or_default();
-        let found = cut.map_or("no cut from there on".to_owned(), |cut| format!("the last cut is at {cut}"));
-        Error::resync(format!(
-            "{} had committed a cut at {stored}, and now {found}: its manifest is gone, and with it perhaps data",
-            self.target.url
-        ))
-        .with_remedy("restore the manifests under `_cuts`, or load the flow anew into another prefix")
+    async fn lost(&self, stored: Position) -> Result<Error> {
+        let last = self.cuts(None).await?.into_iter().max();
+        let found = last.map_or("there is no cut at all".to_owned(), |last| format!("its last cut is at {last}"));
+        let message = format!("{} had committed a cut at {stored}, and now {found}: data is missing", self.target.url);
+        Ok(Error::resync(message)
+            .with_remedy("restore the manifests under `_cuts`, or load the flow anew into another prefix"))
     }
 
     fn other_source(&self, manifest: &Manifest) -> Error {

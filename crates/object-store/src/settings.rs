@@ -70,7 +70,7 @@ pub enum PartitionBy {
 
 // serde cannot refuse unknown fields of a struct that flattens another, so the shared fields are written into each struct.
 macro_rules! destination_settings {
-    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* $name:ident as $variant:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
@@ -108,7 +108,7 @@ macro_rules! destination_settings {
 
         impl From<$name> for Settings {
             fn from(settings: $name) -> Self {
-                Self::$name(settings)
+                Self::$variant(settings)
             }
         }
     };
@@ -119,7 +119,7 @@ destination_settings! {
     ///
     /// Keys that are not given come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`), else a web
     /// identity (`AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`), else the container's or the instance's role.
-    S3Settings {
+    S3Settings as S3 {
         /// The bucket.
         bucket: String,
         /// URL of the server, such as `http://localhost:9000`, without the bucket. Amazon's by default, or `AWS_ENDPOINT_URL`.
@@ -160,7 +160,7 @@ destination_settings! {
     ///
     /// Credentials that are not given come from the environment (`GOOGLE_SERVICE_ACCOUNT`, `GOOGLE_APPLICATION_CREDENTIALS`), else the
     /// instance's service account.
-    GcsSettings {
+    GcsSettings as Gcs {
         /// The bucket.
         bucket: String,
         /// URL of the server, when it is not Google's own.
@@ -186,7 +186,7 @@ destination_settings! {
     ///
     /// Credentials that are not given come from the environment (`AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_CLIENT_ID` with `AZURE_CLIENT_SECRET` and
     /// `AZURE_TENANT_ID`, `AZURE_FEDERATED_TOKEN_FILE`), else the managed identity.
-    AzureSettings {
+    AzureSettings as Azure {
         /// The storage account; `AZURE_STORAGE_ACCOUNT_NAME` by default.
         #[serde(default)]
         account: Option<String>,
@@ -212,7 +212,7 @@ destination_settings! {
 
 destination_settings! {
     /// A destination of `type: file`: a directory of this machine. What is durable there was synced to the disk, with its directories.
-    FileSettings {
+    FileSettings as File {
         /// The directory. Created when missing.
         path: PathBuf,
     }
@@ -220,16 +220,15 @@ destination_settings! {
 
 /// The settings of one object store destination.
 #[derive(Debug, Clone)]
-#[expect(clippy::enum_variant_names, reason = "each variant is named as the struct that it holds")]
 pub enum Settings {
     /// `type: s3`.
-    S3Settings(S3Settings),
+    S3(S3Settings),
     /// `type: gcs`.
-    GcsSettings(GcsSettings),
+    Gcs(GcsSettings),
     /// `type: azure`.
-    AzureSettings(AzureSettings),
+    Azure(AzureSettings),
     /// `type: file`.
-    FileSettings(FileSettings),
+    File(FileSettings),
 }
 
 /// The settings that every type of object store has.
@@ -260,20 +259,20 @@ impl Settings {
     /// The settings that every type of object store has.
     pub fn common(&self) -> Common {
         match self {
-            Self::S3Settings(settings) => settings.common(),
-            Self::GcsSettings(settings) => settings.common(),
-            Self::AzureSettings(settings) => settings.common(),
-            Self::FileSettings(settings) => settings.common(),
+            Self::S3(settings) => settings.common(),
+            Self::Gcs(settings) => settings.common(),
+            Self::Azure(settings) => settings.common(),
+            Self::File(settings) => settings.common(),
         }
     }
 
     /// Where the objects go, as a URL without credentials: `s3://events/shop`.
     pub fn url(&self) -> String {
         let (place, prefix) = match self {
-            Self::S3Settings(settings) => (format!("s3://{}", settings.bucket), &settings.prefix),
-            Self::GcsSettings(settings) => (format!("gs://{}", settings.bucket), &settings.prefix),
-            Self::AzureSettings(settings) => (format!("az://{}", settings.container), &settings.prefix),
-            Self::FileSettings(settings) => (settings.path.display().to_string(), &settings.prefix),
+            Self::S3(settings) => (format!("s3://{}", settings.bucket), &settings.prefix),
+            Self::Gcs(settings) => (format!("gs://{}", settings.bucket), &settings.prefix),
+            Self::Azure(settings) => (format!("az://{}", settings.container), &settings.prefix),
+            Self::File(settings) => (settings.path.display().to_string(), &settings.prefix),
         };
         let url = format!("{}/{}", place.trim_end_matches('/'), prefix.trim_matches('/'));
         url.trim_end_matches('/').to_owned()
@@ -282,10 +281,10 @@ impl Settings {
     /// How long requests may take; `None` for a local directory.
     pub fn requests(&self) -> Option<Requests> {
         let (retry_for, timeout) = match self {
-            Self::S3Settings(settings) => (settings.retry_for, settings.request_timeout),
-            Self::GcsSettings(settings) => (settings.retry_for, settings.request_timeout),
-            Self::AzureSettings(settings) => (settings.retry_for, settings.request_timeout),
-            Self::FileSettings(_) => return None,
+            Self::S3(settings) => (settings.retry_for, settings.request_timeout),
+            Self::Gcs(settings) => (settings.retry_for, settings.request_timeout),
+            Self::Azure(settings) => (settings.retry_for, settings.request_timeout),
+            Self::File(_) => return None,
         };
         Some(Requests { retry_for, timeout })
     }
@@ -303,7 +302,7 @@ impl Settings {
         if common.roll.bytes.0 == 0 || common.roll.age.0.is_zero() || common.roll.rows == Some(0) {
             return refuse("roll", "has a limit of zero".into(), "give each limit of `roll` a value above zero");
         }
-        if common.part_bytes == 0 || matches!(self, Self::S3Settings(_)) && common.part_bytes < limits::PART_BYTES_MIN {
+        if common.part_bytes == 0 || matches!(self, Self::S3(_)) && common.part_bytes < limits::PART_BYTES_MIN {
             let wrong = format!("is {}, and S3 takes no parts below 5MiB", ByteSize(common.part_bytes));
             return refuse("part_size", wrong, "set `part_size` to 5MiB or more");
         }
@@ -355,6 +354,16 @@ mod tests {
     fn an_unknown_field_is_refused() {
         let error = s3(serde_json::json!({"bucket": "events", "rol": {}})).unwrap_err();
         assert!(error.to_string().contains("rol"), "{error}");
+    }
+
+    #[test]
+    fn the_json_schema_has_the_shared_fields_and_refuses_others() {
+        let schema = schemars::schema_for!(FileSettings);
+        let properties = schema.get("properties").unwrap();
+        for field in ["path", "prefix", "roll", "partition", "part_size", "memory_limit"] {
+            assert!(properties[field]["description"].is_string() || properties[field]["$ref"].is_string(), "{field}");
+        }
+        assert_eq!(schema.get("additionalProperties"), Some(&serde_json::json!(false)));
     }
 
     #[test]

@@ -30,10 +30,10 @@ impl Target {
     pub(crate) fn connect(settings: &Settings) -> Result<Self> {
         let url = settings.url();
         let (store, directory) = match settings {
-            Settings::S3Settings(s3) => (build_s3(s3, settings.requests()), None),
-            Settings::GcsSettings(gcs) => (build_gcs(gcs, settings.requests()), None),
-            Settings::AzureSettings(azure) => (build_azure(azure, settings.requests()), None),
-            Settings::FileSettings(file) => (build_file(file, &url)?, Some(file.path.clone())),
+            Settings::S3(s3) => (build_s3(s3, settings.requests()), None),
+            Settings::Gcs(gcs) => (build_gcs(gcs, settings.requests()), None),
+            Settings::Azure(azure) => (build_azure(azure, settings.requests()), None),
+            Settings::File(file) => (build_file(file, &url)?, Some(file.path.clone())),
         };
         let store = store.map_err(|error| {
             Error::configuration(format!("cannot use destination {url}"))
@@ -182,7 +182,36 @@ fn client(requests: Option<Requests>, endpoint: Option<&str>) -> ClientOptions {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn every_kind_of_remote_store_is_built_without_asking_anything() {
+        let azure = json!({"account": "a", "container": "c", "access_key": "a2V5", "endpoint": "http://127.0.0.1:1/a"});
+        let gcs = json!({
+            "bucket": "b",
+            "endpoint": "http://127.0.0.1:1",
+            "service_account_key": r#"{"disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}"#,
+        });
+        let s3 = json!({"bucket": "b", "role_arn": "arn:aws:iam::1:role/r", "web_identity_token_file": "/token"});
+        let settings: [Settings; 3] = [
+            serde_json::from_value::<AzureSettings>(azure).unwrap().into(),
+            serde_json::from_value::<GcsSettings>(gcs).unwrap().into(),
+            serde_json::from_value::<S3Settings>(s3).unwrap().into(),
+        ];
+        for settings in settings {
+            let target = Target::connect(&settings).map_err(|error| error.report());
+            assert!(target.is_ok_and(|target| target.directory.is_none()), "{}", settings.url());
+        }
+    }
+
+    #[test]
+    fn an_incomplete_pair_of_keys_is_refused() {
+        let settings: S3Settings = serde_json::from_value(json!({"bucket": "b", "access_key_id": "k"})).unwrap();
+        let error = Target::connect(&settings.into()).unwrap_err();
+        assert_eq!(error.kind(), ductstream_core::ErrorKind::Configuration, "{}", error.report());
+    }
 
     #[test]
     fn the_bucket_joins_the_host_once() {

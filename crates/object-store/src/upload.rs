@@ -14,8 +14,9 @@ use crate::store::Target;
 /// An object that is sent in parts. Nothing is visible under its name before [`complete`](Self::complete) returns; when dropped
 /// before that, the upload is aborted.
 pub(crate) struct PartsUpload {
-    upload: Abandoned,
+    // Dropped first: a part that arrives after the abort would stay.
     parts: JoinSet<object_store::Result<()>>,
+    upload: Abandoned,
     in_flight: Arc<Semaphore>,
     target: Target,
 }
@@ -25,7 +26,7 @@ impl PartsUpload {
     pub(crate) async fn begin(target: &Target, path: &Path, in_flight: Arc<Semaphore>) -> Result<Self> {
         let upload = target.store.put_multipart(path).await;
         let upload = upload.map_err(|error| target.explain(error, &format!("begin object {path} in")))?;
-        Ok(Self { upload: Abandoned(Some(upload)), parts: JoinSet::new(), in_flight, target: target.clone() })
+        Ok(Self { parts: JoinSet::new(), upload: Abandoned(Some(upload)), in_flight, target: target.clone() })
     }
 
     /// Sends the next part; returns when it is on its way, which may take until an earlier part has arrived.

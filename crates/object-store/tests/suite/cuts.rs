@@ -52,12 +52,12 @@ async fn objects_roll_when_they_take_too_much_memory() {
     let place = Directory { filler: 1000, ..Directory::with(json!({"part_size": "8KiB", "memory_limit": "16KiB"})) };
     let mut destination = place.writer();
     destination.open(&first()).await.unwrap();
-    // Seven tables of 4 KiB each: none is large enough for a part.
-    for table in 0..3 {
-        destination.write(batch(10 + table, &format!("t{table}"), 4)).await.unwrap();
+    // Two KiB in each table: none is large enough for a part, and four together take half of the memory.
+    for table in 0..4 {
+        destination.write(batch(10 + table, &format!("t{table}"), 2)).await.unwrap();
     }
-    assert_eq!(progress(&mut destination).await.position(), at(13));
-    assert_eq!(place.manifests()[0].objects.len(), 3);
+    assert_eq!(progress(&mut destination).await.position(), at(14));
+    assert_eq!(place.manifests()[0].objects.len(), 4);
 }
 
 #[tokio::test]
