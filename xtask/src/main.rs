@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command line talks to its user")]
 
+mod bench;
 mod postgres;
 mod product;
 mod quickstart;
@@ -26,6 +27,7 @@ enum Command {
     Servers(servers::Servers),
     Test(test::Test),
     Quickstart(quickstart::Quickstart),
+    Bench(bench::Bench),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -33,5 +35,6 @@ fn main() -> anyhow::Result<()> {
         Command::Servers(servers) => servers.run(),
         Command::Test(test) => test.run(),
         Command::Quickstart(quickstart) => quickstart.run(),
+        Command::Bench(bench) => bench.run(),
     }
 }
