@@ -1,1 +1,27 @@
-//! .
+//! Wire formats and envelopes: from chunks of Arrow columns to bytes.
+//!
+//! What is here: the envelopes as Arrow transforms ([`envelope`]), and a [`Codec`](ductstream_core::Codec) per format, made by
+//! [`build`]: Parquet and JSON lines so far. [`JsonLines`] writes whole batches in commit order across tables, for
+//! standard output; [`describe`] shows what a table looks like in each format.
+//!
+//! What is not here: where the bytes go, and how PostgreSQL's values became Arrow columns.
+//!
+//! A format is one module of the same shape: settings in [`settings`](WireSettings), a codec, an encoder that implements
+//! [`ObjectEncoder`](ductstream_core::ObjectEncoder). Everything a format needs to know of a record's meaning (which columns
+//! are the key, what is unchanged) comes from the envelope.
+
+mod codec;
+mod describe;
+pub mod envelope;
+mod json;
+mod limits;
+mod parquet;
+mod settings;
+
+pub use codec::build;
+pub use describe::{Shapes, describe};
+pub use json::{JsonCodec, JsonLines};
+pub use parquet::ParquetCodec;
+pub use settings::{
+    JsonCompression, JsonSettings, NumericJson, ParquetCompression, ParquetSettings, ParquetStatistics, WireSettings,
+};

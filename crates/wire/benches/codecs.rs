@@ -1,0 +1,84 @@
+//! How fast each codec is: one batch of seven mixed columns, in both envelopes.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
+use arrow_schema::{DataType, TimeUnit};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ductstream_core::{
+    Codec, Envelope, Lsn, Position, ReplicaIdentity, TableChunk, TableName, TableSchema, WireFormat,
+};
+use ductstream_testkit::batch::{column, inserts};
+use ductstream_wire::{WireSettings, build};
+
+const ROWS: usize = 40_000;
+const ROWS_PER_TRANSACTION: u64 = 1000;
+
+/// Numbers that look random and are the same in every run.
+fn scrambled(row: usize) -> u64 {
+    (row as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}
+
+fn chunk() -> TableChunk {
+    let timestamptz = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let columns = vec![
+        column("id", (20, "bigint"), DataType::Int64),
+        column("customer", (23, "integer"), DataType::Int32),
+        column("status", (25, "text"), DataType::Utf8),
+        column("note", (25, "text"), DataType::Utf8),
+        column("amount", (1700, "numeric(12,2)"), DataType::Decimal128(12, 2)),
+        column("created_at", (1184, "timestamp with time zone"), timestamptz),
+        column("score", (701, "double precision"), DataType::Float64),
+    ];
+    let table = TableName::new("public", "orders");
+    let schema = Arc::new(TableSchema::new(table, 1, 1, ReplicaIdentity::Default, columns).with_key(vec![0]));
+    let mut chunk = inserts(&schema, 0x1_0000, arrays());
+    for (row, position) in chunk.positions.iter_mut().enumerate() {
+        let transaction = row as u64 / ROWS_PER_TRANSACTION;
+        *position = Position::new(Lsn(0x1_0000 + (transaction << 20)), row as u64 % ROWS_PER_TRANSACTION);
+    }
+    chunk
+}
+
+fn arrays() -> Vec<ArrayRef> {
+    let rows = || 0..ROWS;
+    let statuses = ["new", "paid", "packed", "shipped", "returned"];
+    let amounts = Decimal128Array::from_iter_values(rows().map(|row| i128::from(scrambled(row) % 1_000_000)));
+    vec![
+        Arc::new(Int64Array::from_iter_values(rows().map(|row| row as i64))),
+        Arc::new(Int32Array::from_iter_values(rows().map(|row| (scrambled(row) % 100_000) as i32))),
+        Arc::new(StringArray::from_iter_values(rows().map(|row| statuses[scrambled(row) as usize % 5]))),
+        Arc::new(StringArray::from_iter_values(rows().map(|row| format!("note {:016x} of row {row}", scrambled(row))))),
+        Arc::new(amounts.with_data_type(DataType::Decimal128(12, 2))),
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(rows().map(|row| 1_795_433_079_000_000 + 1237 * row as i64))
+                .with_timezone("UTC"),
+        ),
+        Arc::new(Float64Array::from_iter_values(rows().map(|row| scrambled(row) as f64 / 1e12))),
+    ]
+}
+
+fn encode(codec: &dyn Codec, chunk: &TableChunk) -> usize {
+    let mut encoder = codec.encoder(&chunk.schema).expect("the schema fits");
+    encoder.append(black_box(chunk), 0..chunk.len()).expect("the rows fit");
+    encoder.finish().expect("the object finishes").len()
+}
+
+fn codecs(criterion: &mut Criterion) {
+    let chunk = chunk();
+    let mut group = criterion.benchmark_group("codecs");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    for format in [WireFormat::Parquet, WireFormat::Json] {
+        for envelope in [Envelope::Flat, Envelope::Native] {
+            let codec = build(format, envelope, &WireSettings::default()).expect("the defaults are valid");
+            group.bench_function(format!("{format}/{envelope}"), |bencher| bencher.iter(|| encode(&*codec, &chunk)));
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, codecs);
+criterion_main!(benches);

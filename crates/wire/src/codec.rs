@@ -1,0 +1,25 @@
+//! From a flow's format and envelope to its codec.
+
+use std::sync::Arc;
+
+use ductstream_core::{Codec, Envelope, Error, Result, WireFormat};
+
+use crate::envelope::check_envelope;
+use crate::{JsonCodec, ParquetCodec, WireSettings};
+
+/// The codec of a flow.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the format or envelope does not exist yet, or a
+/// setting of the format is out of range.
+pub fn build(format: WireFormat, envelope: Envelope, settings: &WireSettings) -> Result<Arc<dyn Codec>> {
+    check_envelope(envelope)?;
+    match format {
+        WireFormat::Parquet => Ok(Arc::new(ParquetCodec::new(envelope, settings.parquet.clone())?)),
+        WireFormat::Json => Ok(Arc::new(JsonCodec::new(envelope, settings.json.clone())?)),
+        WireFormat::Arrow | WireFormat::Avro | WireFormat::Proto => {
+            let error = Error::configuration(format!("format {format} is not available in this version"));
+            Err(error.with_remedy("set format to parquet or json"))
+        }
+    }
+}

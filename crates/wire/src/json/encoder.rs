@@ -1,0 +1,68 @@
+//! Writes one object of JSON lines.
+
+use std::ops::Range;
+
+use ductstream_core::{Error, ObjectEncoder, Result, TableChunk};
+
+use super::compress::Compressor;
+use super::plan::TablePlan;
+
+pub(super) struct JsonEncoder {
+    plan: TablePlan,
+    compressor: Compressor,
+    /// Lines that the compressor has not taken yet.
+    lines: Vec<u8>,
+    /// Bytes of lines so far, before compression.
+    lines_total: u64,
+    taken: u64,
+}
+
+impl JsonEncoder {
+    pub(super) fn new(plan: TablePlan, compressor: Compressor) -> Self {
+        Self { plan, compressor, lines: Vec::new(), lines_total: 0, taken: 0 }
+    }
+
+    fn failed(&self) -> Error {
+        Error::bug(format!("compressing JSON lines of table {}", self.plan.table.table))
+    }
+}
+
+impl ObjectEncoder for JsonEncoder {
+    fn append(&mut self, chunk: &TableChunk, rows: Range<usize>) -> Result<()> {
+        if rows.end > chunk.len() {
+            return Err(Error::bug(format!("writing JSON: rows {rows:?} of a chunk of {}", chunk.len())));
+        }
+        let mut lines = std::mem::take(&mut self.lines);
+        let before = lines.len();
+        let mut records = self.plan.bind(chunk)?;
+        rows.for_each(|row| records.push(row, &mut lines));
+        self.lines_total += (lines.len() - before) as u64;
+        self.lines = lines;
+        self.compressor.feed(&mut self.lines).map_err(|error| self.failed().with_source(error))
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let bytes = std::mem::take(self.compressor.out_mut());
+        self.taken += bytes.len() as u64;
+        bytes
+    }
+
+    fn ready_bytes(&self) -> usize {
+        self.compressor.out().len()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.compressor.memory_bytes() + self.lines.capacity()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let waiting = self.lines.len() as u64;
+        let held = self.compressor.held_bytes(self.lines_total - waiting);
+        self.taken + self.compressor.out().len() as u64 + held + waiting
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Vec<u8>> {
+        let failed = self.failed();
+        self.compressor.finish(&mut self.lines).map_err(|error| failed.with_source(error))
+    }
+}

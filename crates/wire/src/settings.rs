@@ -1,0 +1,167 @@
+//! What a user sets about wire formats.
+
+use ductstream_core::{ByteSize, Error, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+
+/// Settings of every format; those of the flow's format are used.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WireSettings {
+    /// How Parquet is written.
+    pub parquet: ParquetSettings,
+    /// How JSON is written.
+    pub json: JsonSettings,
+}
+
+/// The `parquet` section of a flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParquetSettings {
+    /// How pages are compressed.
+    pub compression: ParquetCompression,
+    /// Compression level: 1 to 22 with `zstd` (default 1), 0 to 9 with `gzip` (default 6). Higher is smaller and slower.
+    pub compression_level: Option<u32>,
+    /// Rows after which a row group ends.
+    pub row_group_rows: u64,
+    /// Encoded bytes after which a row group ends. A file that is being written keeps up to one row group in memory.
+    pub row_group_bytes: ByteSize,
+    /// Try dictionaries. A column whose dictionary grows too large goes on without one.
+    pub dictionary: bool,
+    /// Which minima and maxima are stored.
+    pub statistics: ParquetStatistics,
+}
+
+/// How Parquet pages are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ParquetCompression {
+    /// Zstandard: small and fast.
+    #[default]
+    Zstd,
+    /// Snappy: faster and larger; read by everything.
+    Snappy,
+    /// Gzip.
+    Gzip,
+    /// LZ4 (`LZ4_RAW`): the fastest; not read by old readers.
+    Lz4,
+    /// None.
+    None,
+}
+
+/// Which minima and maxima Parquet files carry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ParquetStatistics {
+    /// None.
+    None,
+    /// Of each row group, so that a reader can skip row groups.
+    #[default]
+    RowGroup,
+    /// Of each page as well.
+    Page,
+}
+
+/// The `json` section of a flow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JsonSettings {
+    /// How files are compressed; `gzip` names them `.jsonl.gz`, `zstd` `.jsonl.zst`.
+    pub compression: JsonCompression,
+    /// Compression level: 1 to 22 with `zstd` (default 1), 0 to 9 with `gzip` (default 6).
+    pub compression_level: Option<u32>,
+    /// How numeric values are written.
+    pub numeric: NumericJson,
+}
+
+/// How JSON lines are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JsonCompression {
+    /// Not at all.
+    #[default]
+    None,
+    /// Gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+/// How numeric values are written in JSON.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NumericJson {
+    /// As a string, which every reader takes without loss.
+    #[default]
+    String,
+    /// As a number with all its digits; many readers round it. `NaN` and infinities stay strings.
+    Number,
+}
+
+impl Default for ParquetSettings {
+    fn default() -> Self {
+        Self {
+            compression: ParquetCompression::default(),
+            compression_level: None,
+            row_group_rows: limits::ROW_GROUP_ROWS,
+            row_group_bytes: ByteSize(limits::ROW_GROUP_BYTES),
+            dictionary: true,
+            statistics: ParquetStatistics::default(),
+        }
+    }
+}
+
+impl ParquetSettings {
+    /// Refuses values that cannot be written with.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) that names the setting.
+    pub fn validate(&self) -> Result<()> {
+        let levels = match self.compression {
+            ParquetCompression::Zstd => Some(limits::ZSTD_LEVELS),
+            ParquetCompression::Gzip => Some(limits::GZIP_LEVELS),
+            ParquetCompression::Snappy | ParquetCompression::Lz4 | ParquetCompression::None => None,
+        };
+        check_level("parquet.compression_level", self.compression_level, levels)?;
+        if self.row_group_rows == 0 {
+            return Err(Error::configuration("parquet.row_group_rows is 0").with_remedy("set it to at least 1"));
+        }
+        if self.row_group_bytes.0 == 0 {
+            return Err(Error::configuration("parquet.row_group_bytes is 0").with_remedy("set it to 1MiB or more"));
+        }
+        Ok(())
+    }
+}
+
+impl JsonSettings {
+    /// Refuses values that cannot be written with.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) that names the setting.
+    pub fn validate(&self) -> Result<()> {
+        let levels = match self.compression {
+            JsonCompression::Zstd => Some(limits::ZSTD_LEVELS),
+            JsonCompression::Gzip => Some(limits::GZIP_LEVELS),
+            JsonCompression::None => None,
+        };
+        check_level("json.compression_level", self.compression_level, levels)
+    }
+}
+
+/// `levels` is `None` for a compression that has no levels.
+fn check_level(setting: &str, level: Option<u32>, levels: Option<(u32, u32)>) -> Result<()> {
+    match (level, levels) {
+        (None, _) => Ok(()),
+        (Some(level), Some((least, most))) if (least..=most).contains(&level) => Ok(()),
+        (Some(level), Some((least, most))) => {
+            let message = format!("{setting} is {level}, and the compression has levels {least} to {most}");
+            Err(Error::configuration(message).with_remedy(format!("set it to a number from {least} to {most}")))
+        }
+        (Some(level), None) => {
+            let message = format!("{setting} is {level}, and the compression has no levels");
+            Err(Error::configuration(message).with_remedy("remove it, or choose zstd or gzip"))
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Wire formats against contracts, golden documents and readers that are not ours.
+
+mod suite {
+    mod conformance;
+}
