@@ -2,6 +2,8 @@
 
 #[path = "suite/assemble.rs"]
 mod assemble;
+#[path = "suite/catalog.rs"]
+mod catalog;
 #[path = "suite/connect.rs"]
 mod connect;
 #[path = "suite/connect_settings.rs"]
@@ -10,3 +12,7 @@ mod connect_settings;
 mod pgoutput_bytes;
 #[path = "suite/pgoutput_live.rs"]
 mod pgoutput_live;
+#[path = "suite/types.rs"]
+mod types;
+#[path = "suite/preflight.rs"]
+mod preflight;

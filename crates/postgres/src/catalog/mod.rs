@@ -2,10 +2,16 @@
 //!
 //! - [`server`]: version, `wal_level`, identity, where the WAL ends.
 //! - [`slot`]: replication slots.
-//! - [`publication`]: publications, and which tables a pattern means.
+//! - [`table`]: a database's tables; [`pattern`]: which of them a pattern means.
+//! - [`publication`]: publications.
 //! - [`relation`]: keys and column types of published tables.
+//! - [`preflight`]: what a flow would trip over; [`inspect`]: what a new flow may want to know.
 
+pub mod inspect;
+pub mod pattern;
+pub mod preflight;
 pub mod publication;
 pub mod relation;
 pub mod server;
 pub mod slot;
+pub mod table;

@@ -1,10 +1,12 @@
-//! Publications, and which tables a pattern means.
+//! Publications.
 
 use std::collections::BTreeSet;
 
 use ductstream_core::{Error, Result, TableName};
 
-use crate::connect::{Connection, quote_identifier, quote_literal};
+use crate::connect::{Connection, Row, quote_identifier, quote_literal};
+
+pub use super::pattern::resolve;
 
 /// A publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,36 +19,18 @@ pub struct Publication {
     pub operations: [bool; 4],
     /// Whether changes of partitions are published as changes of their root.
     pub via_root: bool,
+    /// Whether stored generated columns are published.
+    pub generated_columns: bool,
+    /// Whether the role may act as its owner.
+    pub owned: bool,
 }
-
-/// Ordinary and partitioned tables that can be published: not the catalogs', not temporary, not unlogged.
-const TABLES: &str = "SELECT n.nspname, c.relname, c.relispartition FROM pg_catalog.pg_class c \
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.oid >= 16384 \
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2";
 
 /// The publications of these names.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) naming the ones that do not exist.
 pub async fn load(connection: &mut Connection, names: &[String]) -> Result<Vec<Publication>> {
-    let list = names.iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(",");
-    let rows = connection
-        .simple_query(&format!(
-            "SELECT pubname, puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot \
-             FROM pg_catalog.pg_publication WHERE pubname IN ({list}) ORDER BY pubname"
-        ))
-        .await?;
-    let flag = |row: &crate::connect::Row, index| row.get(index) == Some("t");
-    let found = rows.iter().map(|row| {
-        Ok(Publication {
-            name: row.require(0)?,
-            all_tables: flag(row, 1),
-            operations: [flag(row, 2), flag(row, 3), flag(row, 4), flag(row, 5)],
-            via_root: flag(row, 6),
-        })
-    });
-    let found = found.collect::<Result<Vec<_>>>()?;
+    let found = query(connection, names).await?;
     let missing: Vec<&str> =
         names.iter().filter(|name| found.iter().all(|found| found.name != **name)).map(String::as_str).collect();
     if missing.is_empty() {
@@ -56,102 +40,92 @@ pub async fn load(connection: &mut Connection, names: &[String]) -> Result<Vec<P
         .with_remedy("create it with CREATE PUBLICATION, or give `source.tables` and let the flow create its own"))
 }
 
-/// The tables that the patterns mean, by name. A partition is left to its root where a pattern means that as well.
-///
-/// # Errors
-/// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) naming a pattern that means no table.
-pub async fn resolve(connection: &mut Connection, patterns: &[String]) -> Result<Vec<TableName>> {
-    let rows = connection.simple_query(TABLES).await?;
-    let mut tables = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let table = TableName::new(row.require::<String>(0)?, row.require::<String>(1)?);
-        tables.push((table, row.get(2) == Some("t")));
-    }
-    let mut wanted = BTreeSet::new();
-    for pattern in patterns {
-        let (namespace, name) = pattern.split_once('.').unwrap_or(("public", pattern));
-        let plain = !pattern.contains(['*', '?']);
-        let before = wanted.len();
-        let mut seen = false;
-        for (table, is_partition) in &tables {
-            if glob(namespace, &table.namespace) && glob(name, &table.name) {
-                seen = true;
-                // A wildcard means tables as their owner sees them; a partition is meant only by its own name.
-                if plain || !is_partition {
-                    wanted.insert(table.clone());
-                }
-            }
-        }
-        if !seen && wanted.len() == before {
-            return Err(no_table(pattern, tables.iter().map(|(table, _)| table)));
-        }
-    }
-    Ok(wanted.into_iter().collect())
+async fn query(connection: &mut Connection, names: &[String]) -> Result<Vec<Publication>> {
+    // Generated columns can be published from version 18 on.
+    let generated = if connection.server_version_num() >= 180_000 { "pubgencols = 's'" } else { "false" };
+    let sql = format!(
+        "SELECT pubname, puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, {generated}, \
+         pg_catalog.pg_has_role(pubowner, 'USAGE') \
+         FROM pg_catalog.pg_publication WHERE pubname IN ({}) ORDER BY pubname",
+        literals(names)
+    );
+    connection.simple_query(&sql).await?.iter().map(read).collect()
 }
 
-fn no_table<'a>(pattern: &str, tables: impl Iterator<Item = &'a TableName>) -> Error {
-    let nearest = tables
-        .map(|table| (strsim::jaro_winkler(pattern, &table.to_string()), table))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let error = Error::configuration(format!("source.tables: no table is named {pattern:?}"));
-    match nearest {
-        Some((_, table)) => error.with_remedy(format!("did you mean {table}? Change `source.tables`, or create the table")),
-        None => error.with_remedy("change `source.tables`, or create the table"),
-    }
+fn read(row: &Row) -> Result<Publication> {
+    let flag = |index| row.get(index) == Some("t");
+    Ok(Publication {
+        name: row.require(0)?,
+        all_tables: flag(1),
+        operations: [flag(2), flag(3), flag(4), flag(5)],
+        via_root: flag(6),
+        generated_columns: flag(7),
+        owned: flag(8),
+    })
 }
 
-/// Whether `text` is what `pattern` means: `*` stands for any characters, `?` for one.
-pub fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut at, mut seen) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while seen < text.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                star = Some((at, seen));
-                at += 1;
-            }
-            Some(one) if *one == '?' || *one == text[seen] => (at, seen) = (at + 1, seen + 1),
-            _ => match star {
-                // What the last star stands for grows by one character.
-                Some((star_at, from)) => {
-                    star = Some((star_at, from + 1));
-                    (at, seen) = (star_at + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|rest| *rest == '*')
-}
-
-/// Makes the publication `name` hold exactly `tables`: creates it when it is missing (and returns true), and adds and drops tables
-/// otherwise.
+/// The publication of this name; `None` when there is none.
 ///
 /// # Errors
 /// What the server answers, or the connection's.
-pub async fn ensure(connection: &mut Connection, name: &str, tables: &[TableName]) -> Result<bool> {
-    let doing = |error: Error| error.context(format_args!("making publication {name:?}"));
-    let list = tables.iter().map(qualified).collect::<Vec<_>>().join(", ");
-    let publication = quote_identifier(name);
-    let exists = format!("SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = {}", quote_literal(name));
-    if connection.simple_query(&exists).await?.is_empty() {
-        let sql = format!("CREATE PUBLICATION {publication} FOR TABLE {list} WITH (publish_via_partition_root = true)");
-        connection.simple_query(&sql).await.map_err(doing)?;
-        return Ok(true);
-    }
+pub async fn find(connection: &mut Connection, name: &str) -> Result<Option<Publication>> {
+    Ok(query(connection, std::slice::from_ref(&name.to_owned())).await?.pop())
+}
+
+/// The tables under whose names the publications send changes.
+///
+/// # Errors
+/// What the server answers, or the connection's.
+pub async fn published(connection: &mut Connection, names: &[String]) -> Result<Vec<TableName>> {
+    let sql = format!(
+        "SELECT DISTINCT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname IN ({}) ORDER BY 1, 2",
+        literals(names)
+    );
+    table_names(&connection.simple_query(&sql).await?)
+}
+
+/// The tables that were put into a publication by name.
+///
+/// # Errors
+/// What the server answers, or the connection's.
+pub async fn members(connection: &mut Connection, name: &str) -> Result<BTreeSet<TableName>> {
     let sql = format!(
         "SELECT n.nspname, c.relname FROM pg_catalog.pg_publication_rel r \
          JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid JOIN pg_catalog.pg_class c ON c.oid = r.prrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = {}",
         quote_literal(name)
     );
-    let rows = connection.simple_query(&sql).await?;
-    let holds = rows.iter().map(|row| Ok(TableName::new(row.require::<String>(0)?, row.require::<String>(1)?)));
-    let holds = holds.collect::<Result<BTreeSet<_>>>()?;
-    if holds != tables.iter().cloned().collect() {
-        let sql = format!("ALTER PUBLICATION {publication} SET TABLE {list}");
+    Ok(table_names(&connection.simple_query(&sql).await?)?.into_iter().collect())
+}
+
+fn table_names(rows: &[Row]) -> Result<Vec<TableName>> {
+    rows.iter().map(|row| Ok(TableName::new(row.require::<String>(0)?, row.require::<String>(1)?))).collect()
+}
+
+/// Makes the publication `name` hold exactly `tables`: creates it when it is missing (and returns true), and adds and drops tables
+/// otherwise, all or none. What it says about tables that stay (row filters, column lists) stays.
+///
+/// # Errors
+/// What the server answers, or the connection's.
+pub async fn ensure(connection: &mut Connection, name: &str, tables: &[TableName]) -> Result<bool> {
+    let doing = |error: Error| error.context(format_args!("making publication {name:?}"));
+    let publication = quote_identifier(name);
+    if find(connection, name).await?.is_none() {
+        let list = qualified(tables.iter());
+        let sql = format!("CREATE PUBLICATION {publication} FOR TABLE {list} WITH (publish_via_partition_root = true)");
+        connection.simple_query(&sql).await.map_err(doing)?;
+        return Ok(true);
+    }
+    let (has, wanted) = (members(connection, name).await?, tables.iter().cloned().collect::<BTreeSet<_>>());
+    // One message is one transaction.
+    let mut sql = String::new();
+    for (verb, tables) in [("ADD", wanted.difference(&has)), ("DROP", has.difference(&wanted))] {
+        let list = qualified(tables);
+        if !list.is_empty() {
+            sql += &format!("ALTER PUBLICATION {publication} {verb} TABLE {list};");
+        }
+    }
+    if !sql.is_empty() {
         connection.simple_query(&sql).await.map_err(doing)?;
     }
     Ok(false)
@@ -163,33 +137,18 @@ pub async fn ensure(connection: &mut Connection, name: &str, tables: &[TableName
 /// What the server answers, or the connection's.
 pub async fn drop(connection: &mut Connection, name: &str) -> Result<()> {
     let sql = format!("DROP PUBLICATION IF EXISTS {}", quote_identifier(name));
-    connection.simple_query(&sql).await.map_err(|error| error.context(format_args!("dropping publication {name:?}")))?;
+    connection
+        .simple_query(&sql)
+        .await
+        .map_err(|error| error.context(format_args!("dropping publication {name:?}")))?;
     Ok(())
 }
 
-fn qualified(table: &TableName) -> String {
-    format!("{}.{}", quote_identifier(&table.namespace), quote_identifier(&table.name))
+fn qualified<'a>(tables: impl Iterator<Item = &'a TableName>) -> String {
+    let name = |table: &TableName| format!("{}.{}", quote_identifier(&table.namespace), quote_identifier(&table.name));
+    tables.map(name).collect::<Vec<_>>().join(", ")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_characters_and_a_question_mark_for_one() {
-        for (pattern, text, matches) in [
-            ("orders", "orders", true),
-            ("orders", "order", false),
-            ("order_*", "order_", true),
-            ("order_*", "order_items", true),
-            ("*_log", "a_log_log", true),
-            ("*_log", "a_logs", false),
-            ("o?d", "old", true),
-            ("o?d", "od", false),
-            ("*", "", true),
-            ("a*b*c", "a1b2b3c", true),
-        ] {
-            assert_eq!(glob(pattern, text), matches, "{pattern} {text}");
-        }
-    }
+fn literals(names: &[String]) -> String {
+    names.iter().map(|name| quote_literal(name)).collect::<Vec<_>>().join(",")
 }

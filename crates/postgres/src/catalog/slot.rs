@@ -5,7 +5,7 @@ use ductstream_core::{Error, Lsn, Result};
 use crate::connect::{Connection, Row, quote_identifier, quote_literal};
 
 /// A slot as `pg_replication_slots` shows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SlotState {
     /// Its name, unique in the cluster.
     pub name: String,
@@ -29,19 +29,31 @@ pub struct SlotState {
     pub wal_status: Option<String>,
     /// Bytes of WAL that it keeps on disk.
     pub retained_bytes: Option<u64>,
+    /// Why the server will not use it any more (version 17 and later).
+    pub invalidation_reason: Option<String>,
+    /// Whether it is kept on standbys for a failover (version 17 and later).
+    pub failover: bool,
 }
 
-const SLOTS: &str = "SELECT slot_name, plugin, database, active, active_pid, temporary, two_phase, \
-    confirmed_flush_lsn, restart_lsn, wal_status, \
-    greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, \
-    restart_lsn), 0)::bigint FROM pg_replication_slots";
+fn slots(connection: &Connection) -> String {
+    // Why a slot was invalidated, and failover slots, came with version 17.
+    let newer =
+        if connection.server_version_num() >= 170_000 { "invalidation_reason, failover" } else { "NULL, false" };
+    format!(
+        "SELECT slot_name, plugin, database, active, active_pid, temporary, two_phase, \
+         confirmed_flush_lsn, restart_lsn, wal_status, \
+         greatest(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
+         ELSE pg_current_wal_lsn() END, restart_lsn), 0)::bigint, {newer} FROM pg_replication_slots"
+    )
+}
 
 /// The slot of this name.
 ///
 /// # Errors
 /// What the server answers, or the connection's.
 pub async fn load(connection: &mut Connection, name: &str) -> Result<Option<SlotState>> {
-    let rows = connection.simple_query(&format!("{SLOTS} WHERE slot_name = {}", quote_literal(name))).await?;
+    let sql = format!("{} WHERE slot_name = {}", slots(connection), quote_literal(name));
+    let rows = connection.simple_query(&sql).await?;
     rows.first().map(state).transpose()
 }
 
@@ -50,7 +62,8 @@ pub async fn load(connection: &mut Connection, name: &str) -> Result<Option<Slot
 /// # Errors
 /// What the server answers, or the connection's.
 pub async fn list(connection: &mut Connection) -> Result<Vec<SlotState>> {
-    connection.simple_query(&format!("{SLOTS} ORDER BY slot_name")).await?.iter().map(state).collect()
+    let sql = format!("{} ORDER BY slot_name", slots(connection));
+    connection.simple_query(&sql).await?.iter().map(state).collect()
 }
 
 fn state(row: &Row) -> Result<SlotState> {
@@ -68,6 +81,8 @@ fn state(row: &Row) -> Result<SlotState> {
         restart_lsn: row.parse(8)?,
         wal_status: text(9),
         retained_bytes: row.parse(10)?,
+        invalidation_reason: text(11),
+        failover: flag(12),
     })
 }
 
@@ -79,7 +94,8 @@ fn state(row: &Row) -> Result<SlotState> {
 pub async fn create(replication: &mut Connection, name: &str, temporary: bool) -> Result<Lsn> {
     let temporary = if temporary { " TEMPORARY" } else { "" };
     // Options in parentheses came with version 15.
-    let snapshot = if replication.server_version_num() >= 150_000 { "(SNAPSHOT 'nothing')" } else { "NOEXPORT_SNAPSHOT" };
+    let snapshot =
+        if replication.server_version_num() >= 150_000 { "(SNAPSHOT 'nothing')" } else { "NOEXPORT_SNAPSHOT" };
     let slot = quote_identifier(name);
     let rows = replication
         .simple_query(&format!("CREATE_REPLICATION_SLOT {slot}{temporary} LOGICAL pgoutput {snapshot}"))
