@@ -7,7 +7,7 @@ use arrow_schema::{DataType, TimeUnit};
 
 use super::builder::Decode;
 use super::bytes::fixed;
-use super::datetime_text::{parse_date, parse_time, parse_timestamp};
+use super::datetime_text::{parse_date, parse_time, parse_timestamp, render_timestamp};
 use super::scalar::not_a;
 use super::{Format, ValueError, layout};
 
@@ -85,12 +85,21 @@ fn timestamp(format: Format, bytes: &[u8], zone: bool) -> Result<i64, ValueError
         (Format::Binary, _) => match i64::from_be_bytes(fixed(bytes)?) {
             i64::MAX => Err(special(INFINITY)),
             i64::MIN => Err(special(NEGATIVE_INFINITY)),
-            micros => micros.checked_add(EPOCH_MICROS).ok_or_else(|| overflow("timestamp")),
+            micros => micros.checked_add(EPOCH_MICROS).ok_or_else(|| out_of_range(bytes, zone)),
         },
         (Format::Text, b"infinity") => Err(special(INFINITY)),
         (Format::Text, b"-infinity") => Err(special(NEGATIVE_INFINITY)),
-        (Format::Text, _) => parse_timestamp(bytes, zone).ok_or_else(|| not_a("timestamp", bytes)),
+        (Format::Text, _) => {
+            let micros = parse_timestamp(bytes, zone).ok_or_else(|| not_a("timestamp", bytes))?;
+            i64::try_from(micros).map_err(|_| special(&String::from_utf8_lossy(bytes)))
+        }
     }
+}
+
+/// A timestamp after 294247-01-10, which 64 bits of microseconds since 1970 cannot hold.
+fn out_of_range(bytes: &[u8], zone: bool) -> ValueError {
+    let mut text = String::new();
+    render_timestamp(bytes, zone, &mut text).err().unwrap_or(ValueError::Special(text))
 }
 
 /// A column of `timestamp`.

@@ -24,7 +24,7 @@
 //!
 //! # Values that the Arrow type cannot hold
 //!
-//! numeric `NaN` and infinities; infinite dates, timestamps and intervals; `24:00:00`; arrays of more than one dimension or with
+//! numeric `NaN` and infinities; infinite dates, timestamps and intervals; timestamps after 294247-01-10 04:00:54; `24:00:00`; arrays of more than one dimension or with
 //! another lower bound than 1. (A column's declared dimensions mean nothing to the server, so such an array can turn up in
 //! every array column.) [`SpecialValues`] says what becomes of them:
 //! - `error`: [`ValueError::Special`];
