@@ -2,7 +2,7 @@
 //!
 //! Light on purpose, so that it builds in seconds: it fetches and drives programs, and links none of the product.
 
-#![expect(clippy::print_stdout, reason = "a command line talks to its user")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
 mod bench;
 mod postgres;
@@ -12,6 +12,8 @@ mod servers;
 mod test;
 mod versions;
 mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -30,11 +32,23 @@ enum Command {
     Bench(bench::Bench),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
-        Command::Servers(servers) => servers.run(),
-        Command::Test(test) => test.run(),
-        Command::Quickstart(quickstart) => quickstart.run(),
-        Command::Bench(bench) => bench.run(),
+fn main() -> ExitCode {
+    match Arguments::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Command {
+    fn run(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Servers(servers) => servers.run(),
+            Self::Test(test) => test.run(),
+            Self::Quickstart(quickstart) => quickstart.run(),
+            Self::Bench(bench) => bench.run(),
+        }
     }
 }

@@ -22,7 +22,10 @@ pub(crate) fn say(what: impl std::fmt::Display) {
     println!("==> {what}");
 }
 
-/// Runs a command whose output the user sees; fails unless it succeeds.
+/// Runs a command whose output the user sees.
+///
+/// # Errors
+/// When it cannot be started or does not succeed.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);
     let status = command.status().with_context(|| format!("running {shown}"))?;

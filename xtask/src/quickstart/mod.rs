@@ -38,12 +38,11 @@ impl Quickstart {
         servers::make_venv()?;
         let shop = Shop::open(ductstream)?;
         shop.stream(self.seconds)?;
-        let agreed = shop.compare()?;
-        if self.keep {
-            shop.keep()?;
+        if !shop.compare()? {
+            bail!("source and files differ: that is a bug, please report it with what is in {}", shop.out.display());
         }
-        if !agreed {
-            bail!("source and files differ: that is a bug, please report it");
+        if self.keep {
+            shop.keep();
         }
         say(format!("done: look around in {}", shop.out.display()));
         Ok(())
@@ -152,7 +151,7 @@ destinations:
         agreement::compare(&self.postgres, DATABASE, &self.lake())
     }
 
-    fn keep(&self) -> Result<()> {
+    fn keep(&self) -> ! {
         let (ductstream, url) = (self.ductstream.display(), self.postgres.url(DATABASE));
         let (flow, state, psql) = (self.flow.display(), self.out.join("state"), self.postgres.client("psql"));
         say("the server runs until Ctrl-C; in other terminals, for example:");
