@@ -1,5 +1,7 @@
 //! The source against real servers.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here is a failed test")]
+
 #[path = "suite/assemble.rs"]
 mod assemble;
 #[path = "suite/catalog.rs"]

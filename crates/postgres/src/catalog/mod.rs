@@ -1,9 +1,10 @@
-//! What is read from and created in the source's catalog, by simple queries on a [`Connection`](crate::connect::Connection).
+//! What is read from and created in the source's catalog, by simple queries on a
+//! [`Connection`](crate::connect::Connection).
 //!
 //! - [`server`]: version, `wal_level`, identity, where the WAL ends.
 //! - [`slot`]: replication slots.
 //! - [`table`]: a database's tables; [`pattern`]: which of them a pattern means.
-//! - [`publication`]: publications.
+//! - [`publication`]: publications, made and kept.
 //! - [`relation`]: keys and column types of published tables.
 //! - [`preflight`]: what a flow would trip over; [`inspect`]: what a new flow may want to know.
 

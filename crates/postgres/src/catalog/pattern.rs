@@ -9,8 +9,8 @@ use crate::connect::Connection;
 
 /// The tables that the patterns mean, by name.
 ///
-/// A pattern is `namespace.table`, or a table of `public`; `*` stands for any characters and `?` for one. A partition is left to the table
-/// above it where that is meant as well.
+/// A pattern is `namespace.table`, or a table of `public`; `*` stands for any characters and `?` for one. A partition
+/// is left to the table above it where that is meant as well.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) naming a pattern that means no table.

@@ -102,8 +102,8 @@ fn table_names(rows: &[Row]) -> Result<Vec<TableName>> {
     rows.iter().map(|row| Ok(TableName::new(row.require::<String>(0)?, row.require::<String>(1)?))).collect()
 }
 
-/// Makes the publication `name` hold exactly `tables`: creates it when it is missing (and returns true), and adds and drops tables
-/// otherwise, all or none. What it says about tables that stay (row filters, column lists) stays.
+/// Makes the publication `name` hold exactly `tables`: creates it when it is missing (and returns true), and adds and
+/// drops tables otherwise, all or none. What it says about tables that stay (row filters, column lists) stays.
 ///
 /// # Errors
 /// What the server answers, or the connection's.

@@ -30,7 +30,8 @@ const KEYS: &str = "SELECT c.oid, c.relreplident, a.attname FROM pg_catalog.pg_c
     LEFT JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) ON true \
     LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum";
 
-/// Relations of the publications, and of their partition roots and leaves: which of them appears is the publication's choice.
+/// Relations of the publications, and of their partition roots and leaves: which of them appears is the publication's
+/// choice.
 const PUBLISHED: &str = "SELECT DISTINCT format('%I.%I', p.schemaname, p.tablename)::regclass::oid \
     FROM pg_catalog.pg_publication_tables p WHERE p.pubname IN";
 

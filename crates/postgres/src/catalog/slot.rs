@@ -86,8 +86,9 @@ fn state(row: &Row) -> Result<SlotState> {
     })
 }
 
-/// Creates a logical slot for pgoutput on a replication connection, and returns its consistent point: it has everything that commits
-/// there or later. Waits until every transaction that runs now has ended. A temporary slot goes with the connection.
+/// Creates a logical slot for pgoutput on a replication connection, and returns its consistent point: it has everything
+/// that commits there or later. Waits until every transaction that runs now has ended. A temporary slot goes with the
+/// connection.
 ///
 /// # Errors
 /// What the server answers, or the connection's.

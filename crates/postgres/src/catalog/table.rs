@@ -21,7 +21,8 @@ pub struct Table {
     pub identity: ReplicaIdentity,
     /// The columns of the primary key in the order of the key; empty when there is none.
     pub primary_key: Vec<String>,
-    /// The columns of the identity's index in the order of the index, for [`ReplicaIdentity::Index`]; empty when the index is gone.
+    /// The columns of the identity's index in the order of the index, for [`ReplicaIdentity::Index`]; empty when the
+    /// index is gone.
     pub identity_index: Vec<String>,
     /// The generated columns: those that are stored, and those that are not.
     pub generated: [Vec<String>; 2],
@@ -50,7 +51,8 @@ impl Table {
         matches!(self.kind, Kind::Ordinary | Kind::Partitioned)
     }
 
-    /// Whether the server can tell which row an update or delete is about. Without that it refuses them once the table is published.
+    /// Whether the server can tell which row an update or delete is about. Without that it refuses them once the table
+    /// is published.
     pub fn identifies_rows(&self) -> bool {
         match self.identity {
             ReplicaIdentity::Full => true,
@@ -126,8 +128,8 @@ fn list<T: serde::de::DeserializeOwned>(row: &Row, index: usize) -> Result<Vec<T
         .map_err(|error| Error::bug("the server answered a list that cannot be read").with_source(error))
 }
 
-/// The ordinary tables that hold the rows of `published`: itself, or its partitions. It is their identity, not the partitioned
-/// table's, that decides whether updates and deletes work.
+/// The ordinary tables that hold the rows of `published`: itself, or its partitions. It is their identity, not the
+/// partitioned table's, that decides whether updates and deletes work.
 pub fn storage<'a>(tables: &'a [Table], published: &'a Table) -> Vec<&'a Table> {
     if published.kind != Kind::Partitioned {
         return vec![published];

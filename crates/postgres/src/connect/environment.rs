@@ -42,8 +42,8 @@ impl Environment {
     }
 }
 
-/// The name of the user that this process runs as: of its user id where `/proc` tells it, as libpq asks for, otherwise what
-/// the shell says.
+/// The name of the user that this process runs as: of its user id where `/proc` tells it, as libpq asks for, otherwise
+/// what the shell says.
 fn system_user() -> Option<String> {
     let by_id = || {
         use std::os::unix::fs::MetadataExt;

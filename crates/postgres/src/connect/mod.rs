@@ -1,7 +1,7 @@
 //! Connections to PostgreSQL: settings as libpq takes them, TLS, authentication, simple queries, replication commands.
 //!
-//! - [`ConnectionSettings`] says where and how: resolved once from a URL or keyword string, the `PG*` variables, the service
-//!   file and the password file. Everything that libpq would read is read here, and nothing later.
+//! - [`ConnectionSettings`] says where and how: resolved once from a URL or keyword string, the `PG*` variables, the
+//!   service file and the password file. Everything that libpq would read is read here, and nothing later.
 //! - [`Connection`] is one session. It runs simple queries, and hands its stream over when replication starts
 //!   ([`ReplicationStream`]).
 //! - [`ServerError`] is what the server answered; [`sqlstate`] finds it behind an error.
@@ -13,6 +13,7 @@ mod connection;
 mod conninfo;
 mod dial;
 mod environment;
+mod establish;
 mod parameters;
 mod password_file;
 mod quote;

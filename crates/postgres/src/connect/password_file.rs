@@ -13,8 +13,8 @@ use super::parameters::Parameters;
 pub(super) struct PasswordFile(Vec<[String; 5]>);
 
 impl PasswordFile {
-    /// The file that `passfile` or `PGPASSFILE` names, or `~/.pgpass`. As in libpq, a missing file holds nothing, and so does one that
-    /// others may read, with a warning.
+    /// The file that `passfile` or `PGPASSFILE` names, or `~/.pgpass`. As in libpq, a missing file holds nothing, and
+    /// so does one that others may read, with a warning.
     pub(super) fn load(parameters: &Parameters, environment: &Environment) -> Self {
         let path = parameters.get("passfile").map(PathBuf::from).or_else(|| environment.home_file(".pgpass"));
         path.filter(|path| is_private(path))

@@ -150,8 +150,8 @@ pub struct ConnectionSettings {
 impl ConnectionSettings {
     /// Settings from a URL or keyword string, completed from this process's environment as libpq does.
     ///
-    /// Deliberate differences from libpq: `require_auth` refuses md5 and cleartext passwords unless it says otherwise, and
-    /// `connect_timeout` has a default of 15 seconds.
+    /// Deliberate differences from libpq: `require_auth` refuses md5 and cleartext passwords unless it says otherwise,
+    /// and `connect_timeout` has a default of 15 seconds.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) naming the parameter that is wrong.
@@ -306,8 +306,8 @@ fn endpoint(
     }
 }
 
-/// The first of the usual directories that holds a socket for `port`; without one, the first that exists. libpq has the one that
-/// its distribution chose compiled in.
+/// The first of the usual directories that holds a socket for `port`; without one, the first that exists. libpq has the
+/// one that its distribution chose compiled in.
 fn default_directory(port: u16, environment: &Environment) -> PathBuf {
     let directories = &environment.socket_directories;
     let holds = |directory: &&PathBuf| directory.join(format!(".s.PGSQL.{port}")).exists();

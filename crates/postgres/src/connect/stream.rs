@@ -44,8 +44,8 @@ pub enum WriteHalf {
 }
 
 impl Stream {
-    /// Halves that two tasks can own. Without TLS they share nothing but the socket; with TLS they share a lock that is held
-    /// only for the time of one call, never while waiting.
+    /// Halves that two tasks can own. Without TLS they share nothing but the socket; with TLS they share a lock that is
+    /// held only for the time of one call, never while waiting.
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
         match self {
             Self::Tcp(stream) => {
@@ -63,7 +63,8 @@ impl Stream {
         }
     }
 
-    /// Asks the system for a receive buffer of `bytes`, and returns what it granted (Linux doubles the number, and caps it by
+    /// Asks the system for a receive buffer of `bytes`, and returns what it granted (Linux doubles the number, and caps
+    /// it by
     /// `net.core.rmem_max`). Turns the system's own tuning of the buffer off.
     ///
     /// # Errors
@@ -80,8 +81,8 @@ impl Stream {
 }
 
 impl ReadHalf {
-    /// Waits until a read may find something. May return early. Over TLS it returns at once, for what is decrypted already does not
-    /// show at the socket: wait by [`AsyncReadExt::read_buf`] there.
+    /// Waits until a read may find something. May return early. Over TLS it returns at once, for what is decrypted
+    /// already does not show at the socket: wait by [`AsyncReadExt::read_buf`] there.
     ///
     /// # Errors
     /// What the system answers.
@@ -93,8 +94,8 @@ impl ReadHalf {
         }
     }
 
-    /// Reads what is there into the spare capacity of `buffer`, without waiting. `None` when nothing is there; `Some(0)` at the end of
-    /// the stream. Reserve capacity first: a full buffer grows by a few bytes only.
+    /// Reads what is there into the spare capacity of `buffer`, without waiting. `None` when nothing is there;
+    /// `Some(0)` at the end of the stream. Reserve capacity first: a full buffer grows by a few bytes only.
     ///
     /// # Errors
     /// What the system or TLS answers.

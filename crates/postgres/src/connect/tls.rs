@@ -102,8 +102,8 @@ struct Verifier {
 #[derive(Debug)]
 struct TrustedRoots {
     store: RootCertStore,
-    /// The certificates themselves: a server may present one of them as its own (self-signed), which OpenSSL takes and webpki, which wants an
-    /// issuer, does not.
+    /// The certificates themselves: a server may present one of them as its own (self-signed), which OpenSSL takes and
+    /// webpki, which wants an issuer, does not.
     own: Vec<CertificateDer<'static>>,
 }
 
@@ -218,7 +218,8 @@ fn within_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<()
     Ok(())
 }
 
-/// Whether `certificate` is for `name`: by its alternative names, and by its common name when it has none, as libpq does.
+/// Whether `certificate` is for `name`: by its alternative names, and by its common name when it has none, as libpq
+/// does.
 fn verify_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), rustls::Error> {
     let refused = match verify_server_name(&ParsedCertificate::try_from(certificate)?, name) {
         Ok(()) => return Ok(()),
@@ -245,8 +246,8 @@ fn matches_common_name(common: &str, host: &str) -> bool {
     }
 }
 
-/// The `tls-server-end-point` channel binding of RFC 5929: the certificate's hash by its own signature's hash function, SHA-256
-/// in place of MD5 and SHA-1. `None` where that is not defined (Ed25519).
+/// The `tls-server-end-point` channel binding of RFC 5929: the certificate's hash by its own signature's hash function,
+/// SHA-256 in place of MD5 and SHA-1. `None` where that is not defined (Ed25519).
 pub(super) fn channel_binding(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let parsed = parse(certificate).ok()?;
     let oid = match SignatureAlgorithm::try_from(&parsed.signature_algorithm).ok()? {

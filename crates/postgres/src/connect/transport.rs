@@ -10,8 +10,8 @@ use super::stream::Stream;
 
 /// The answer that switches to streaming; `postgres-protocol` does not know it.
 const COPY_BOTH_RESPONSE: u8 = b'W';
-/// Nothing that a server says before the session is ready is larger. libpq has the same limit, for the same reason: what answers may
-/// not be PostgreSQL.
+/// Nothing that a server says before the session is ready is larger. libpq has the same limit, for the same reason:
+/// what answers may not be PostgreSQL.
 const GREETING_LIMIT_BYTES: usize = 30_000;
 /// PostgreSQL's own limit of a message.
 const MESSAGE_LIMIT_BYTES: usize = 1 << 30;

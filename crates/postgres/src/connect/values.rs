@@ -60,8 +60,8 @@ impl AuthMethod {
     }
 }
 
-/// Which authentication methods are taken (`require_auth`). Unlike in libpq, the default takes no method that shows the password, or
-/// a hash that is as good as it, to whoever answers: only `scram-sha-256` and `none`.
+/// Which authentication methods are taken (`require_auth`). Unlike in libpq, the default takes no method that shows the
+/// password, or a hash that is as good as it, to whoever answers: only `scram-sha-256` and `none`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequireAuth(Vec<AuthMethod>);
 

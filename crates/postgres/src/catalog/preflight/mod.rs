@@ -13,7 +13,8 @@ use super::table::{self, Table};
 use crate::connect::{Connection, ConnectionSettings, Mode};
 use crate::settings::SourceSettings;
 
-/// Looks at everything that the flow `flow` with these settings needs from its source. Creates nothing and changes nothing.
+/// Looks at everything that the flow `flow` with these settings needs from its source. Creates nothing and changes
+/// nothing.
 ///
 /// Never fails: what cannot be looked at is a finding itself.
 pub async fn check(settings: &SourceSettings, flow: &str) -> Vec<Finding> {

@@ -132,7 +132,8 @@ async fn keep(look: &mut Look<'_>, found: &Publication, wanted: &[Table]) -> Res
     let new: Vec<_> = wanted.iter().filter(|table| !members.contains(&table.name)).collect();
     let gone: Vec<_> = members.iter().filter(|name| wanted.iter().all(|table| table.name != **name)).collect();
     let mut findings = vec![Finding::ok(&subject, plan(&new, &gone, wanted.len()))];
-    if !found.owned && !(new.is_empty() && gone.is_empty()) {
+    let changes = !(new.is_empty() && gone.is_empty());
+    if changes && !found.owned {
         let role = privileges::role(&mut look.sql).await?;
         let remedy = format!("run ALTER PUBLICATION {} OWNER TO {role}", quote_identifier(&found.name));
         findings.push(Finding::error(
