@@ -1,7 +1,7 @@
 //! Arrays.
 //!
-//! The binary form is the number of dimensions, a flag, the element type, per dimension its length and lower bound, and the
-//! elements behind their lengths (`array_send` in `src/backend/utils/adt/arrayfuncs.c`).
+//! The binary form is the number of dimensions, a flag, the element type, per dimension its length and lower bound, and
+//! the elements behind their lengths (`array_send` in `src/backend/utils/adt/arrayfuncs.c`).
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Growing columns of plain values.
 //!
-//! Unlike Arrow's own builders they can be cut back, which an array or a composite needs when a part of it cannot be read.
+//! Unlike Arrow's own builders they can be cut back, which an array or a composite needs when a part of it cannot be
+//! read.
 
 use std::sync::Arc;
 

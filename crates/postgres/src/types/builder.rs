@@ -39,7 +39,8 @@ impl ColumnBuilder {
         self.cells.append_null();
     }
 
-    /// Appends a value as the type's output function prints it, in a session with [`SESSION_SETTINGS`](super::SESSION_SETTINGS).
+    /// Appends a value as the type's output function prints it, in a session with
+    /// [`SESSION_SETTINGS`](super::SESSION_SETTINGS).
     ///
     /// # Errors
     /// The bytes are not such a value, or the column's Arrow type cannot hold it and the policy is `error`.
@@ -91,7 +92,8 @@ impl ColumnBuilder {
         self.cells.memory_bytes()
     }
 
-    /// The values as an array of the program's type. The builder is empty afterwards, with room for about as many values.
+    /// The values as an array of the program's type. The builder is empty afterwards, with room for about as many
+    /// values.
     pub fn finish(&mut self) -> ArrayRef {
         self.cells.finish()
     }

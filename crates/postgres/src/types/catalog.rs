@@ -110,8 +110,8 @@ impl TypeCatalog {
 
     /// Which of `oids`, and of the types that the known ones among them are made of, are not known yet, ascending.
     ///
-    /// Ask the server for them with [`query`](Self::query), add its rows, and ask here again until nothing is missing or a query returns no
-    /// row (the type was dropped meanwhile; its columns are read as text).
+    /// Ask the server for them with [`query`](Self::query), add its rows, and ask here again until nothing is missing
+    /// or a query returns no row (the type was dropped meanwhile; its columns are read as text).
     pub fn missing(&self, oids: impl IntoIterator<Item = u32>) -> Vec<u32> {
         let mut pending: Vec<u32> = oids.into_iter().collect();
         let mut seen = std::collections::BTreeSet::new();
@@ -127,7 +127,8 @@ impl TypeCatalog {
         seen.into_iter().collect()
     }
 
-    /// The query whose rows, as text, [`add_row`](Self::add_row) takes. Works on PostgreSQL 14 and later, with any `search_path`.
+    /// The query whose rows, as text, [`add_row`](Self::add_row) takes. Works on PostgreSQL 14 and later, with any
+    /// `search_path`.
     pub fn query(oids: &[u32]) -> String {
         let list: Vec<String> = oids.iter().map(u32::to_string).collect();
         let list = if list.is_empty() { "0".to_owned() } else { list.join(",") };
@@ -144,8 +145,8 @@ impl TypeCatalog {
         Ok(())
     }
 
-    /// The type as the server's `format_type` prints it, such as `numeric(12,2)` or `text[]`. Types outside of `public` and `pg_catalog`
-    /// carry their schema's name, and an unknown type its OID.
+    /// The type as the server's `format_type` prints it, such as `numeric(12,2)` or `text[]`. Types outside of `public`
+    /// and `pg_catalog` carry their schema's name, and an unknown type its OID.
     pub fn format_type(&self, oid: u32, typmod: i32) -> String {
         format_type::format_type(self, oid, typmod)
     }
@@ -187,7 +188,8 @@ fn built_in(oid: u32, name: &str, kind: TypeKind) -> TypeInfo {
 
 /// Each name is written with its schema: the query must not depend on the session's `search_path`.
 const QUERY: &str = "SELECT t.oid, n.nspname, t.typname, \
-    CASE WHEN n.nspname IN ('public', 'pg_catalog') THEN '' ELSE pg_catalog.quote_ident(n.nspname) || '.' END || pg_catalog.quote_ident(t.typname), \
+    CASE WHEN n.nspname IN ('public', 'pg_catalog') THEN '' ELSE pg_catalog.quote_ident(n.nspname) || '.' END \
+      || pg_catalog.quote_ident(t.typname), \
     t.typtype, \
     CASE WHEN e.oid IS NULL THEN 0 ELSE t.typelem END, \
     t.typbasetype, t.typtypmod, \
@@ -196,8 +198,10 @@ const QUERY: &str = "SELECT t.oid, n.nspname, t.typname, \
       WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid \
       AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'), \
     t.typdelim, (t.typsend <> 0)::pg_catalog.int4 + 2 * (t.typmodout <> 0)::pg_catalog.int4, \
-    (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'oid', a.atttypid::pg_catalog.int8, 'typmod', a.atttypmod) ORDER BY a.attnum) \
-      FROM pg_catalog.pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) \
+    (SELECT pg_catalog.json_agg(pg_catalog.json_build_object( \
+        'name', a.attname, 'oid', a.atttypid::pg_catalog.int8, 'typmod', a.atttypmod) ORDER BY a.attnum) \
+      FROM pg_catalog.pg_attribute a \
+      WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) \
     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
     LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND e.typarray = t.oid \
     LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid \

@@ -124,8 +124,8 @@ pub(super) fn parse_time(text: &[u8]) -> Option<i64> {
     Some(micros)
 }
 
-/// Microseconds since 1970-01-01, UTC when it has an offset (`zone`), of a printed timestamp. PostgreSQL's timestamps count from 2000:
-/// the last 30 years before their end do not fit 64 bits here.
+/// Microseconds since 1970-01-01, UTC when it has an offset (`zone`), of a printed timestamp. PostgreSQL's timestamps
+/// count from 2000: the last 30 years before their end do not fit 64 bits here.
 pub(super) fn parse_timestamp(text: &[u8], zone: bool) -> Option<i128> {
     let (text, before_christ) = strip_era(text);
     let mut scanner = Scanner(text);

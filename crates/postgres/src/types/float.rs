@@ -1,7 +1,7 @@
 //! Floats as the server prints them with `extra_float_digits` above zero: the shortest digits that read back the same.
 //!
-//! Rust's own shortest digits are almost the same. The server differs in two rare cases (`src/common/d2s.c`): it takes no digits
-//! that stand exactly between two floats, though they read back as the even one, and it rounds ties to even.
+//! Rust's own shortest digits are almost the same. The server differs in two rare cases (`src/common/d2s.c`): it takes
+//! no digits that stand exactly between two floats, though they read back as the even one, and it rounds ties to even.
 
 use std::fmt::{LowerExp, Write};
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! Geometric types as the server prints them (`src/backend/utils/adt/geo_ops.c`). All are made of `double precision` coordinates.
+//! Geometric types as the server prints them (`src/backend/utils/adt/geo_ops.c`). All are made of `double precision`
+//! coordinates.
 
 use super::ValueError;
 use super::bytes::Reader;

@@ -1,6 +1,7 @@
 //! `hstore`: maps from text to text or NULL.
 //!
-//! The binary form is a count, and keys and values behind their lengths (`hstore_send` in `contrib/hstore/hstore_io.c`).
+//! The binary form is a count, and keys and values behind their lengths (`hstore_send` in
+//! `contrib/hstore/hstore_io.c`).
 
 use std::sync::Arc;
 

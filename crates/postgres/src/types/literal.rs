@@ -38,7 +38,8 @@ impl<'a> Literal<'a> {
         rest.is_some()
     }
 
-    /// Reads a part up to one of the bytes in `stops`, which stays, and puts it unquoted into `part`. Says whether it was quoted.
+    /// Reads a part up to one of the bytes in `stops`, which stays, and puts it unquoted into `part`. Says whether it
+    /// was quoted.
     ///
     /// Inside quotes, a backslash escapes the next byte and two quotes are one.
     pub(super) fn part(&mut self, stops: &[u8], part: &mut Vec<u8>) -> Result<bool, ValueError> {

@@ -1,14 +1,16 @@
 //! PostgreSQL's type system: column programs that append wire values straight to Arrow builders.
 //!
-//! [`TypeCatalog`] knows types by OID: the built-in ones from the start, all others from the rows of [`TypeCatalog::query`].
-//! [`ColumnProgram::compile`] turns a column's type into an Arrow type and a [`ColumnBuilder`], which takes each value in the
-//! format in which it arrived, binary or text.
+//! [`TypeCatalog`] knows types by OID: the built-in ones from the start, all others from the rows of
+//! [`TypeCatalog::query`]. [`ColumnProgram::compile`] turns a column's type into an Arrow type and a [`ColumnBuilder`],
+//! which takes each value in the format in which it arrived, binary or text.
 //!
 //! | PostgreSQL | Arrow |
 //! |---|---|
-//! | `boolean`, `smallint`, `integer`, `bigint`, `real`, `double precision`, `oid` | Boolean, Int16, Int32, Int64, Float32, Float64, UInt32 |
+//! | `boolean`, `smallint`, `integer`, `bigint`, `oid` | Boolean, Int16, Int32, Int64, UInt32 |
+//! | `real`, `double precision` | Float32, Float64 |
 //! | `numeric(p,s)` of up to 38 (76) digits | Decimal128 (Decimal256) |
-//! | other `numeric`, `money`, enums, network, bit, geometric and text search types, `timetz`, `pg_lsn`, anything unknown | Utf8, as the server prints it |
+//! | other `numeric`, `money`, `timetz`, `pg_lsn`, enums | Utf8, as the server prints it |
+//! | network, bit, geometric and text search types | Utf8, as the server prints it |
 //! | `text`, `varchar`, `bpchar`, `name`, `citext`, `xml`, `ltree` | Utf8 |
 //! | `json`, `jsonb` | Utf8 with extension type `arrow.json` |
 //! | `bytea` | Binary |
@@ -20,26 +22,27 @@
 //! | ranges, multiranges | Struct{lower, upper, lower_inc, upper_inc, empty}; List of it |
 //! | composites, domains | Struct; the base type |
 //! | `hstore` | Map<Utf8, Utf8> |
-//! | `vector(n)`, `halfvec(n)` | FixedSizeList of Float32 (Float16), List without a dimension |
+//! | `vector(n)`, `halfvec(n)` | FixedSizeList of Float32 (Float16); List without a dimension |
+//! | anything else | Utf8, as the server prints it |
 //!
 //! # Values that the Arrow type cannot hold
 //!
-//! numeric `NaN` and infinities; infinite dates, timestamps and intervals; timestamps after 294247-01-10 04:00:54; `24:00:00`; arrays of more than one dimension or with
-//! another lower bound than 1. (A column's declared dimensions mean nothing to the server, so such an array can turn up in
-//! every array column.) [`SpecialValues`] says what becomes of them:
+//! numeric `NaN` and infinities; infinite dates, timestamps and intervals; timestamps after 294247-01-10 04:00:54;
+//! `24:00:00`; arrays of more than one dimension or with another lower bound than 1. (A column's declared dimensions mean
+//! nothing to the server, so such an array can turn up in every array column.) [`SpecialValues`] says what becomes of them:
 //! - `error`: [`ValueError::Special`];
-//! - `null`: the value becomes null; inside an array or a composite its element or field does, but a range as a whole, because
-//!   a null bound would mean an unbounded one;
+//! - `null`: the value becomes null; inside an array or a composite its element or field does, but a range as a whole,
+//!   because a null bound would mean an unbounded one;
 //! - `text`: a column of a type that has such values, itself or inside, is Utf8 and holds what the server prints.
 //!
 //! Years before 1 and after 9999 are numbers like all others.
 //!
 //! # What is read as text only
 //!
-//! A few types print something that their binary form does not tell: `money` (the currency and the number of its decimals are
-//! those of the server's locale), the `reg*` types (the binary form is an OID, the text a name), and all types without
-//! a decoder here. [`ColumnProgram::decodes_binary`] is false for their columns: a connection that carries one of them has to ask for
-//! text. A binary value that comes nevertheless is [`ValueError::Malformed`]; it is never guessed at.
+//! A few types print something that their binary form does not tell: `money` (the currency and the number of its decimals
+//! are those of the server's locale), the `reg*` types (the binary form is an OID, the text a name), and all types without
+//! a decoder here. [`ColumnProgram::decodes_binary`] is false for their columns: a connection that carries one of them has
+//! to ask for text. A binary value that comes nevertheless is [`ValueError::Malformed`]; it is never guessed at.
 
 mod array;
 mod bits;

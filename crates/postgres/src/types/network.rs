@@ -9,7 +9,8 @@ use super::bytes::Reader;
 const V4: u8 = 2;
 const V6: u8 = 3;
 
-/// Appends a binary `inet` or `cidr` (`network_send`): family, netmask bits, whether it is a `cidr`, and the address behind its length.
+/// Appends a binary `inet` or `cidr` (`network_send`): family, netmask bits, whether it is a `cidr`, and the address
+/// behind its length.
 pub(super) fn render(bytes: &[u8], out: &mut String) -> Result<(), ValueError> {
     let mut reader = Reader::new(bytes);
     let (family, bits, cidr, len) = (reader.u8()?, reader.u8()?, reader.u8()? != 0, reader.u8()?);
@@ -35,7 +36,8 @@ fn write_bits(bits: u8, whole: u8, cidr: bool, out: &mut String) {
     }
 }
 
-/// After `pg_inet_net_ntop` in `src/port/inet_net_ntop.c`, which knows more embedded IPv4 addresses than the standard library.
+/// After `pg_inet_net_ntop` in `src/port/inet_net_ntop.c`, which knows more embedded IPv4 addresses than the standard
+/// library.
 fn write_v6(address: [u8; 16], out: &mut String) {
     let words: [u16; 8] = std::array::from_fn(|word| u16::from_be_bytes([address[word * 2], address[word * 2 + 1]]));
     let zeros = longest_zeros(&words);

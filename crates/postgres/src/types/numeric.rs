@@ -1,7 +1,7 @@
 //! `numeric`: exact decimals.
 //!
-//! The binary form is a count of base-10000 digits, the weight of the first, a sign, the number of decimals to show, and the
-//! digits (`numeric_send` in `src/backend/utils/adt/numeric.c`).
+//! The binary form is a count of base-10000 digits, the weight of the first, a sign, the number of decimals to show,
+//! and the digits (`numeric_send` in `src/backend/utils/adt/numeric.c`).
 
 use std::fmt::Write;
 
@@ -24,7 +24,8 @@ pub(super) struct Declared {
 impl Declared {
     /// What a type modifier of `numeric` says; `None` when there is none.
     pub(super) fn from_typmod(typmod: i32) -> Option<Self> {
-        // The scale is 11 bits wide and signed since PostgreSQL 15; earlier servers had no scale that reads differently so.
+        // The scale is 11 bits wide and signed since PostgreSQL 15; earlier servers had no scale that reads differently
+        // so.
         let modifier = typmod.checked_sub(4).filter(|modifier| *modifier >= 0)?;
         Some(Self { precision: (modifier >> 16) & 0xffff, scale: ((modifier & 0x7ff) ^ 1024) - 1024 })
     }
@@ -34,7 +35,8 @@ impl Declared {
         self.scale >= 0 && self.precision.max(self.scale) <= digits
     }
 
-    /// Digits of the decimal type. A scale beyond the precision (0.00012 in a `numeric(2,5)`) takes as many digits as the scale.
+    /// Digits of the decimal type. A scale beyond the precision (0.00012 in a `numeric(2,5)`) takes as many digits as
+    /// the scale.
     pub(super) fn arrow_precision(self) -> u8 {
         u8::try_from(self.precision.max(self.scale)).unwrap_or(u8::MAX)
     }
@@ -367,7 +369,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_decimal_survives_both_formats(whole in "0|[1-9][0-9]{0,39}", decimals in "[0-9]{0,36}", negative: bool) {
+        fn every_decimal_survives_both_formats(
+            whole in "0|[1-9][0-9]{0,39}",
+            decimals in "[0-9]{0,36}",
+            negative: bool,
+        ) {
             let sign = if negative { "-" } else { "" };
             let zero = whole == "0" && decimals.bytes().all(|digit| digit == b'0');
             let point = if decimals.is_empty() { "" } else { "." };

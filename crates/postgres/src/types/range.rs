@@ -55,7 +55,8 @@ pub(super) struct Ranges {
     scratch: Vec<u8>,
 }
 
-/// What bounds do with a special value. A null bound would mean an unbounded range, so the range as a whole deals with it.
+/// What bounds do with a special value. A null bound would mean an unbounded range, so the range as a whole deals with
+/// it.
 fn bound_policy(special: SpecialValues) -> SpecialValues {
     if special == SpecialValues::Null { SpecialValues::Error } else { special }
 }

@@ -11,7 +11,8 @@ use super::{
     scalar, tsearch, vector,
 };
 
-/// Appends a binary value as the type's output function prints it in a session with [`SESSION_SETTINGS`](super::SESSION_SETTINGS).
+/// Appends a binary value as the type's output function prints it in a session with
+/// [`SESSION_SETTINGS`](super::SESSION_SETTINGS).
 pub(super) fn render(wire: &WireType, bytes: &[u8], out: &mut String) -> Result<(), ValueError> {
     match wire {
         WireType::Bool => out.push(if scalar::boolean(super::Format::Binary, bytes)? { 't' } else { 'f' }),

@@ -167,3 +167,46 @@ pub(super) fn render<T: Element>(bytes: &[u8], out: &mut String) -> Result<(), V
     out.push(']');
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+
+    use super::*;
+
+    fn encode(elements: &[f32]) -> Vec<u8> {
+        let mut bytes = u16::try_from(elements.len()).unwrap().to_be_bytes().to_vec();
+        bytes.extend([0, 0]);
+        bytes.extend(elements.iter().flat_map(|element| element.to_be_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn vectors_of_one_size_make_a_list_of_fixed_size() {
+        let mut vectors = Vectors::<Float32Type>::new(Some(2), 0);
+        vectors.append(Format::Binary, &encode(&[1.0, -0.5])).unwrap();
+        vectors.append_null();
+        assert!(vectors.append(Format::Binary, &encode(&[1.0])).is_err());
+        vectors.append(Format::Text, b"[3,4e+20]").unwrap();
+        let array = vectors.finish();
+        assert_eq!(array.len(), 3);
+        assert!(array.is_null(1));
+        let last = array.as_fixed_size_list().value(2);
+        assert_eq!(last.as_primitive::<Float32Type>().values(), &[3.0, 4e20]);
+    }
+
+    #[test]
+    fn vectors_without_a_size_make_a_list() {
+        let mut vectors = Vectors::<Float16Type>::new(None, 0);
+        vectors.append(Format::Text, b"[0.333251953125,65504]").unwrap();
+        vectors.append(Format::Binary, &[0, 1, 0, 0, 0x3c, 0]).unwrap();
+        assert!(vectors.append(Format::Text, b"[1,").is_err());
+        let array = vectors.finish();
+        assert_eq!(array.as_list::<i32>().value_offsets(), [0, 2, 3]);
+        assert_eq!(array.as_list::<i32>().value(1).as_primitive::<Float16Type>().value(0), f16::ONE);
+        let mut out = String::new();
+        render::<Float16Type>(&[0, 2, 0, 0, 0x35, 0x55, 0x7b, 0xff], &mut out).unwrap();
+        assert_eq!(out, "[0.33325195,65504]");
+    }
+}

@@ -1,4 +1,5 @@
-//! Arrow values in a form that a server can be asked for: numbers as numbers, dates and times as the integers below them.
+//! Arrow values in a form that a server can be asked for: numbers as numbers, dates and times as the integers below
+//! them.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
