@@ -1,5 +1,8 @@
 //! How fast each codec is: one batch of seven mixed columns, in both envelopes.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has to say why")]
+#![expect(missing_docs, reason = "criterion's macros make public functions")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 

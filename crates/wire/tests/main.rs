@@ -1,5 +1,12 @@
 //! Wire formats against contracts, golden documents and readers that are not ours.
 
+#[cfg(test)]
 mod suite {
+    mod build;
     mod conformance;
+    mod describe;
+    mod envelope;
+    mod json;
+    mod parquet;
+    mod types;
 }

@@ -13,6 +13,7 @@ mod key;
 mod native;
 mod rows;
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -45,10 +46,12 @@ impl Transform {
             Envelope::Flat => flat::fields(table),
             _ => native::fields(table),
         };
-        Ok(Self { table: table.clone(), envelope, schema: Arc::new(Schema::new(fields)) })
+        let schema = Schema::new(fields).with_metadata(metadata(envelope, table));
+        Ok(Self { table: table.clone(), envelope, schema: Arc::new(schema) })
     }
 
-    /// The Arrow schema of every record batch.
+    /// The Arrow schema of every record batch, with the `pg.*` metadata of each column and the table, schema version and envelope in its
+    /// own metadata.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -81,6 +84,16 @@ impl Transform {
             "putting records into an envelope: the chunk does not fit version {version} of table {table}"
         ))
     }
+}
+
+/// What files and streams say of themselves: `ductstream.table`, `ductstream.schema_version` and `ductstream.envelope`.
+pub(crate) fn metadata(envelope: Envelope, table: &TableSchema) -> HashMap<String, String> {
+    let entries = [
+        ("ductstream.table", table.table.to_string()),
+        ("ductstream.schema_version", table.version.to_string()),
+        ("ductstream.envelope", envelope.to_string()),
+    ];
+    entries.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
 /// Refuses an envelope that does not exist yet.

@@ -14,12 +14,14 @@ pub(super) struct JsonEncoder {
     lines: Vec<u8>,
     /// Bytes of lines so far, before compression.
     lines_total: u64,
+    /// Bytes of a line on average in the last append, to reserve memory by.
+    line_bytes: usize,
     taken: u64,
 }
 
 impl JsonEncoder {
     pub(super) fn new(plan: TablePlan, compressor: Compressor) -> Self {
-        Self { plan, compressor, lines: Vec::new(), lines_total: 0, taken: 0 }
+        Self { plan, compressor, lines: Vec::new(), lines_total: 0, line_bytes: 0, taken: 0 }
     }
 
     fn failed(&self) -> Error {
@@ -34,9 +36,12 @@ impl ObjectEncoder for JsonEncoder {
         }
         let mut lines = std::mem::take(&mut self.lines);
         let before = lines.len();
-        let mut records = self.plan.bind(chunk)?;
+        let (count, mut records) = (rows.len(), self.plan.bind(chunk)?);
+        lines.reserve(count * self.line_bytes);
         rows.for_each(|row| records.push(row, &mut lines));
-        self.lines_total += (lines.len() - before) as u64;
+        let written = lines.len() - before;
+        self.lines_total += written as u64;
+        self.line_bytes = written.checked_div(count).unwrap_or(self.line_bytes);
         self.lines = lines;
         self.compressor.feed(&mut self.lines).map_err(|error| self.failed().with_source(error))
     }

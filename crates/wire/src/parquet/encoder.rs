@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use ductstream_core::{Envelope, Error, ObjectEncoder, Result, TableChunk};
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::arrow::encode_arrow_schema;
 
+use super::decimal::{widen_batch, widen_schema};
 use super::parquet_schema;
 use super::properties::writer_properties;
 use super::slices::Slices;
@@ -23,6 +25,8 @@ const PAGE_ROWS: usize = 20_000;
 
 pub(super) struct ParquetEncoder {
     transform: Transform,
+    /// The schema of the file.
+    schema: SchemaRef,
     writer: ArrowWriter<Vec<u8>>,
     slices: Slices,
     row_group_bytes: usize,
@@ -33,7 +37,7 @@ pub(super) struct ParquetEncoder {
 
 impl ParquetEncoder {
     pub(super) fn new(transform: Transform, envelope: Envelope, settings: &ParquetSettings) -> Result<Self> {
-        let (table, schema) = (transform.table().clone(), transform.schema().clone());
+        let (table, schema) = (transform.table().clone(), widen_schema(transform.schema()));
         let parquet = parquet_schema(&table, &schema)?;
         let failed =
             |error| Error::bug(format!("beginning a Parquet file of table {}", table.table)).with_source(error);
@@ -44,8 +48,8 @@ impl ParquetEncoder {
         let options = ArrowWriterOptions::new().with_properties(properties).with_parquet_schema(parquet);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options).map_err(failed)?;
         let row_group_bytes = usize::try_from(settings.row_group_bytes.0).unwrap_or(usize::MAX);
-        let slices = Slices::new(schema);
-        Ok(Self { transform, writer, slices, row_group_bytes, leaves, schema_bytes })
+        let slices = Slices::new(schema.clone());
+        Ok(Self { transform, schema, writer, slices, row_group_bytes, leaves, schema_bytes })
     }
 
     fn write(&mut self, slice: &RecordBatch) -> Result<()> {
@@ -84,7 +88,8 @@ impl ParquetEncoder {
 
 impl ObjectEncoder for ParquetEncoder {
     fn append(&mut self, chunk: &TableChunk, rows: Range<usize>) -> Result<()> {
-        let mut batch = self.transform.apply(chunk, rows)?;
+        let batch = widen_batch(self.transform.apply(chunk, rows)?, &self.schema);
+        let mut batch = batch.map_err(|error| self.failed("widening decimals").with_source(error))?;
         while batch.num_rows() > 0 {
             let slice = self.slices.fill(&mut batch);
             if let Some(slice) = slice.map_err(|error| self.failed("gathering rows").with_source(error))? {

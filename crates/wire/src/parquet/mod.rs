@@ -4,8 +4,9 @@
 //! `ductstream.schema_version` and `ductstream.envelope` as key-value metadata. Lists and maps are named as the Parquet
 //! specification wants (`list.element`, `key_value`).
 //!
-//! Known limits of readers: DuckDB reads decimals of more than 38 digits as doubles; pyarrow and Spark read them exactly.
+//! Decimals of more than 38 digits are declared with 57 or 76; DuckDB reads them as doubles, pyarrow exactly.
 
+mod decimal;
 mod encoder;
 mod properties;
 mod size;
@@ -64,7 +65,8 @@ impl Codec for ParquetCodec {
 
 /// The Parquet schema of files that hold record batches of `schema`.
 pub(crate) fn parquet_schema(table: &TableSchema, schema: &SchemaRef) -> Result<SchemaDescriptor> {
-    ArrowSchemaConverter::new().with_coerce_types(true).convert(schema).map_err(|error| {
+    let schema = decimal::widen_schema(schema);
+    ArrowSchemaConverter::new().with_coerce_types(true).convert(&schema).map_err(|error| {
         let message = format!("Parquet cannot hold the columns of table {}", table.table);
         Error::configuration(message).with_remedy("leave the table out, or set format to json").with_source(error)
     })

@@ -1,5 +1,7 @@
 //! From settings to the properties of the Parquet writer.
 
+use std::collections::BTreeMap;
+
 use ductstream_core::{Envelope, TableSchema};
 use parquet::basic::{Compression, Encoding, GzipLevel, Type, ZstdLevel};
 use parquet::errors::Result;
@@ -7,6 +9,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescriptor};
 
+use crate::envelope::metadata;
 use crate::{ParquetCompression, ParquetSettings, ParquetStatistics, limits};
 
 /// Whole numbers that the envelope adds. They grow slowly or stay the same, so differences are the smallest and cheapest way
@@ -66,12 +69,10 @@ fn is_envelope_number(path: &ColumnPath, envelope: Envelope) -> bool {
     ENVELOPE_NUMBERS.contains(&name.as_str()) && (envelope != Envelope::Flat || name.starts_with('_'))
 }
 
+/// In the order of the keys, so that the same file has the same bytes.
 fn file_metadata(envelope: Envelope, table: &TableSchema) -> Vec<KeyValue> {
-    vec![
-        KeyValue::new("ductstream.table".to_owned(), table.table.to_string()),
-        KeyValue::new("ductstream.schema_version".to_owned(), table.version.to_string()),
-        KeyValue::new("ductstream.envelope".to_owned(), envelope.to_string()),
-    ]
+    let entries: BTreeMap<_, _> = metadata(envelope, table).into_iter().collect();
+    entries.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect()
 }
 
 fn compression(settings: &ParquetSettings) -> Result<Compression> {
