@@ -1,1 +1,11 @@
-//! .
+//! The `ductstream` command: the only place that knows every connector and every codec.
+//!
+//! - [`flow`]: the flow file, from text to typed settings, with errors that name line and field.
+//! - [`destination`]: the small destinations, `stdout` and `null`.
+//! - [`components`]: builds a flow's source, codec and destinations from its settings.
+//! - [`cli`]: the command line, a file per command.
+
+pub mod cli;
+pub mod components;
+pub mod destination;
+pub mod flow;

@@ -1,0 +1,169 @@
+//! `ductstream tail`: live changes on a temporary slot.
+
+use std::hash::{BuildHasher, RandomState};
+
+use clap::Args;
+use ductstream_core::{Barrier, ChangeBatch, Envelope, Error, Result, Source, SourceStart, TableName};
+use ductstream_postgres::HEARTBEAT_PREFIX;
+use ductstream_postgres::catalog::table::Table;
+use ductstream_postgres::catalog::{pattern, publication, table};
+use ductstream_postgres::connect::Connection;
+use ductstream_postgres::settings::SourceSettings;
+use ductstream_postgres::source::PostgresSource;
+use ductstream_wire::{JsonLines, JsonSettings};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::change::{ChangePrinter, dim};
+use super::exit::Exit;
+use super::screen::Screen;
+use super::target::{Target, connect};
+use super::{Global, output, signals};
+
+const EXAMPLES: &str = "\
+Examples:
+  ductstream tail postgresql://localhost/shop
+  ductstream tail postgresql://localhost/shop public.orders 'public.order_*'
+  ductstream tail postgresql://localhost/shop --json | jq .after
+
+Shows what commits from now on, and delivers nothing. The slot is temporary; the publication that logical replication
+needs is dropped at the end. Without tables: every table that the role owns.";
+
+/// Print a database's changes as they commit
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct TailArgs {
+    /// A libpq URL or keyword string, or a flow file for its source
+    #[arg(value_name = "URL|FLOW")]
+    target: String,
+    /// Tables, as schema.table, with * and ? as wildcards
+    #[arg(value_name = "TABLE")]
+    tables: Vec<String>,
+    /// Print lines of JSON, in the envelope `native`
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: TailArgs, global: &Global, screen: &Screen) -> Result<Exit> {
+    screen.start_log(global, true);
+    let target = Target::parse(&args.target)?;
+    let stop = signals::stop_on_signal(screen, "stopping")?;
+    let mut connection = connect(target.url()).await?;
+    let tables = tables(&mut connection, &args.tables).await?;
+    let name = format!("ductstream_tail_{:08x}", RandomState::new().hash_one("tail") as u32);
+    publication::ensure(&mut connection, &name, &tables).await?;
+    screen.message(&format!("watching {} on {}; Ctrl-C to end", counted(&tables), connection.address()));
+    let result = follow(settings(target.url(), &name)?, &name, Printer::new(args.json)?, &stop).await;
+    let dropped = drop_publication(connection, target.url(), &name).await;
+    result.and(dropped).map(|()| Exit::Done)
+}
+
+/// Prints until told to stop, or until nobody reads any more.
+async fn follow(settings: SourceSettings, flow: &str, mut printer: Printer, stop: &CancellationToken) -> Result<()> {
+    let mut source = PostgresSource::new(settings, flow).temporary();
+    let opened = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        opened = source.open(SourceStart::default()) => opened?,
+    };
+    source.begin(opened.position).await?;
+    let acknowledge = source.acknowledger();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            filled = source.fill() => filled?,
+        }
+        while let Some(batch) = source.take() {
+            if !printer.print(&batch)? {
+                return source.close().await;
+            }
+            acknowledge.acknowledge(batch.end);
+        }
+    }
+    source.close().await
+}
+
+struct Printer {
+    lines: JsonLines,
+    buffer: Vec<u8>,
+    json: bool,
+    changes: ChangePrinter,
+}
+
+impl Printer {
+    fn new(json: bool) -> Result<Self> {
+        let lines = JsonLines::new(Envelope::Native, JsonSettings::default())?;
+        Ok(Self { lines, buffer: Vec::new(), json, changes: ChangePrinter::default() })
+    }
+
+    /// Whether there is still a reader.
+    fn print(&mut self, batch: &ChangeBatch) -> Result<bool> {
+        self.buffer.clear();
+        self.lines.append(batch, &mut self.buffer)?;
+        if self.json {
+            return output::print_while_read(&self.buffer);
+        }
+        let mut text: String = batch.barriers.iter().filter_map(barrier).collect();
+        for line in self.buffer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let change: Value = serde_json::from_slice(line)
+                .map_err(|error| Error::bug("a change's own JSON cannot be read").with_source(error))?;
+            self.changes.push(&change, &mut text);
+        }
+        output::print_while_read(text.as_bytes())
+    }
+}
+
+/// What is worth a line of a barrier; a truncate has records of its own.
+fn barrier(barrier: &Barrier) -> Option<String> {
+    match barrier {
+        Barrier::Schema { schema, previous: Some(_), .. } => {
+            let columns: Vec<_> =
+                schema.columns.iter().map(|column| format!("{} {}", column.name(), column.pg_type.name)).collect();
+            Some(format!("{} {}  {}\n", dim("* schema"), schema.table, columns.join(", ")))
+        }
+        Barrier::Message(message) if message.prefix != HEARTBEAT_PREFIX => {
+            let content = String::from_utf8_lossy(&message.content);
+            Some(format!("{} {}  {content:?}\n", dim("* message"), message.prefix))
+        }
+        Barrier::Schema { .. } | Barrier::Message(_) | Barrier::Truncate { .. } => None,
+    }
+}
+
+/// The tables of the patterns; without patterns, every table of the role's own.
+async fn tables(connection: &mut Connection, patterns: &[String]) -> Result<Vec<TableName>> {
+    if !patterns.is_empty() {
+        return pattern::resolve(connection, patterns).await;
+    }
+    let all = table::load_all(connection).await?;
+    let own = |table: &&Table| table.owned && table.can_be_published() && table.ancestors.is_empty();
+    let tables: Vec<_> = all.iter().filter(own).map(|table| table.name.clone()).collect();
+    if tables.is_empty() {
+        return Err(Error::configuration(format!("the role owns no table on {}", connection.address()))
+            .with_remedy("connect to another database, or as the owner of the tables"));
+    }
+    Ok(tables)
+}
+
+fn settings(url: &str, name: &str) -> Result<SourceSettings> {
+    let settings = json!({"url": url, "publication": name, "slot": name, "heartbeat": "0s", "special_values": "text"});
+    serde_json::from_value(settings)
+        .map_err(|error| Error::bug("the settings of a tail cannot be read").with_source(error))
+}
+
+/// Drops it on the connection at hand, or on a new one when that was lost.
+async fn drop_publication(mut connection: Connection, url: &str, name: &str) -> Result<()> {
+    if publication::drop(&mut connection, name).await.is_ok() {
+        return Ok(());
+    }
+    let again = async {
+        let mut connection = connect(url).await?;
+        publication::drop(&mut connection, name).await
+    };
+    again.await.map_err(|error: Error| error.with_remedy(format!("run DROP PUBLICATION {name}")))
+}
+
+fn counted(tables: &[TableName]) -> String {
+    match tables {
+        [table] => table.to_string(),
+        tables => format!("{} tables", tables.len()),
+    }
+}

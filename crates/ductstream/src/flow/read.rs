@@ -1,0 +1,134 @@
+//! From the tree to [`Flow`].
+
+use ductstream_core::{Envelope, WireFormat};
+use serde::de::DeserializeOwned;
+
+use super::de;
+use super::problem::Problem;
+use super::settings::{
+    DestinationKind, DestinationSettings, ENVELOPES, FORMATS, Flow, SourceKind, default_envelope, default_memory_limit,
+};
+use super::tree::{Kind, Node};
+
+/// The fields of a flow file. A test holds them against the JSON Schema.
+pub(crate) const FIELDS: [&str; 10] =
+    ["name", "source", "format", "envelope", "destinations", "checkpoint", "memory_limit", "retry", "parquet", "json"];
+
+const DESTINATIONS: [&str; 6] = ["s3", "gcs", "azure", "file", "stdout", "null"];
+
+/// Reads a whole flow file. What no single field can know is left to [`validate`](super::validate).
+pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
+    let section = Section::new(root)?;
+    de::refuse_unknown(root, section.0.entries(), &FIELDS)?;
+    Ok(Flow {
+        name: section.required("name")?,
+        source: source(section.field("source")?)?,
+        format: format(section.field("format")?)?,
+        envelope: section.0.get("envelope").map_or(Ok(default_envelope()), envelope)?,
+        destinations: destinations(section.field("destinations")?)?,
+        checkpoint: section.optional("checkpoint")?.unwrap_or_default(),
+        memory_limit: section.optional("memory_limit")?.unwrap_or_else(default_memory_limit),
+        retry: section.optional("retry")?.unwrap_or_default(),
+        parquet: section.optional("parquet")?.unwrap_or_default(),
+        json: section.optional("json")?.unwrap_or_default(),
+    })
+}
+
+fn source(node: &Node) -> Result<SourceKind, Problem> {
+    let section = Section::new(node)?;
+    let kind = section.type_name()?;
+    match kind {
+        "postgres" => Ok(SourceKind::Postgres(section.settings(&["type"])?)),
+        _ => Err(unknown_type(node, kind, &["postgres"], &[])),
+    }
+}
+
+fn destinations(node: &Node) -> Result<Vec<DestinationSettings>, Problem> {
+    let Kind::List(items) = &node.kind else {
+        return Err(
+            Problem::on(node, "expected a list of destinations").remedy("begin each destination with `- name: ...`")
+        );
+    };
+    items.iter().map(destination).collect()
+}
+
+fn destination(node: &Node) -> Result<DestinationSettings, Problem> {
+    const TAKEN: [&str; 2] = ["name", "type"];
+    let section = Section::new(node)?;
+    let kind = section.type_name()?;
+    let kind = match kind {
+        "s3" => DestinationKind::S3(section.settings(&TAKEN)?),
+        "gcs" => DestinationKind::Gcs(section.settings(&TAKEN)?),
+        "azure" => DestinationKind::Azure(section.settings(&TAKEN)?),
+        "file" => DestinationKind::File(section.settings(&TAKEN)?),
+        "stdout" => DestinationKind::Stdout(section.settings(&TAKEN)?),
+        "null" => DestinationKind::Null(section.settings(&TAKEN)?),
+        _ => return Err(unknown_type(node, kind, &DESTINATIONS, &["kafka"])),
+    };
+    Ok(DestinationSettings { name: section.required("name")?, kind })
+}
+
+/// `later` are types that the flow file knows and this version does not build.
+fn unknown_type(section: &Node, given: &str, known: &[&str], later: &[&str]) -> Problem {
+    let node = section.get("type").unwrap_or(section);
+    if later.contains(&given) {
+        return Problem::on(node, format!("`{given}` is not available in this version of DuctStream"))
+            .remedy(format!("use one of: {}", known.join(", ")));
+    }
+    Problem::on(node, format!("`{given}` is not a type that DuctStream knows")).suggest(given, known)
+}
+
+fn format(node: &Node) -> Result<WireFormat, Problem> {
+    available(node, &de::read(node)?, &FORMATS)
+}
+
+fn envelope(node: &Node) -> Result<Envelope, Problem> {
+    available(node, &de::read(node)?, &ENVELOPES)
+}
+
+fn available<T: Copy + PartialEq + std::fmt::Display>(node: &Node, given: &T, known: &[T]) -> Result<T, Problem> {
+    if known.contains(given) {
+        return Ok(*given);
+    }
+    let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+    Err(Problem::on(node, format!("`{given}` is not available in this version of DuctStream"))
+        .remedy(format!("use one of: {}", names.join(", "))))
+}
+
+struct Section<'n>(&'n Node);
+
+impl<'n> Section<'n> {
+    fn new(node: &'n Node) -> Result<Self, Problem> {
+        match &node.kind {
+            Kind::Map(_) => Ok(Self(node)),
+            Kind::List(_) | Kind::Scalar(_) => Err(Problem::on(node, "expected a section with fields")),
+        }
+    }
+
+    fn field(&self, key: &str) -> Result<&'n Node, Problem> {
+        self.0.get(key).ok_or_else(|| Problem::on(self.0, format!("the field `{key}` is missing")))
+    }
+
+    /// The section's `type`. Taken as it is written: `null` is the name of one, whatever YAML makes of it.
+    fn type_name(&self) -> Result<&'n str, Problem> {
+        let node = self.field("type")?;
+        match &node.kind {
+            Kind::Scalar(scalar) if !scalar.text.is_empty() => Ok(&scalar.text),
+            _ => Err(Problem::on(node, "expected the name of a type")),
+        }
+    }
+
+    fn required<T: DeserializeOwned>(&self, key: &str) -> Result<T, Problem> {
+        self.field(key).and_then(de::read)
+    }
+
+    fn optional<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Problem> {
+        self.0.get(key).map(de::read).transpose()
+    }
+
+    /// Reads the section's fields but for those in `taken` as one struct.
+    fn settings<T: DeserializeOwned>(&self, taken: &[&str]) -> Result<T, Problem> {
+        let entries = self.0.entries().iter().filter(|entry| !taken.contains(&entry.key.as_str()));
+        de::read(&Node { kind: Kind::Map(entries.cloned().collect()), ..self.0.clone() })
+    }
+}

@@ -1,0 +1,130 @@
+//! What a flow file says. Read by [`read`](super::read); described to editors by [`json_schema`](super::json_schema).
+
+use ductstream_core::{ByteSize, Envelope, WireFormat};
+use ductstream_object_store::{AzureSettings, FileSettings, GcsSettings, S3Settings};
+use ductstream_postgres::settings::SourceSettings;
+use ductstream_runner::RetrySettings;
+use ductstream_wire::{JsonSettings, ParquetSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use super::FlowName;
+
+/// Wire formats that this version can write.
+pub(crate) const FORMATS: [WireFormat; 2] = [WireFormat::Parquet, WireFormat::Json];
+
+/// Envelopes that this version can write.
+pub(crate) const ENVELOPES: [Envelope; 2] = [Envelope::Flat, Envelope::Native];
+
+/// Memory for batches between source and destinations.
+pub(crate) const MEMORY_LIMIT: ByteSize = ByteSize(128 << 20);
+
+/// A flow: one source, one or more destinations, a wire format and delivery settings.
+///
+/// Any text value may hold `${env:NAME}` (an environment variable) and `${file:PATH}` (a file's content).
+#[derive(Clone, JsonSchema)]
+#[schemars(title = "DuctStream flow", deny_unknown_fields)]
+pub struct Flow {
+    /// The flow's name: names its checkpoint and, by default, its slot.
+    pub name: FlowName,
+    /// Where changes come from.
+    pub source: SourceKind,
+    /// The flow's wire format.
+    #[schemars(schema_with = "format_schema")]
+    pub format: WireFormat,
+    /// The shape of an encoded change: `flat` (the row's own columns, then `_op` and other `_` columns) or `native` (operation, key, before,
+    /// after, position).
+    #[schemars(default = "default_envelope", schema_with = "envelope_schema")]
+    pub envelope: Envelope,
+    /// Where changes go. Every destination gets every change.
+    #[schemars(length(min = 1))]
+    pub destinations: Vec<DestinationSettings>,
+    /// Where the flow's progress is kept.
+    #[schemars(default)]
+    pub checkpoint: CheckpointSettings,
+    /// Memory for batches between source and destinations, whatever the size of a transaction. At least 8MiB. A destination's own buffers
+    /// are apart from it.
+    #[schemars(default = "default_memory_limit")]
+    pub memory_limit: ByteSize,
+    /// Pauses between attempts after a failure that may pass. A flow tries for ever.
+    #[schemars(default)]
+    pub retry: RetrySettings,
+    /// How Parquet is written; only with `format: parquet`.
+    #[schemars(default)]
+    pub parquet: ParquetSettings,
+    /// How JSON is written; only with `format: json`.
+    #[schemars(default)]
+    pub json: JsonSettings,
+}
+
+/// A source, by `type`.
+#[derive(Clone, JsonSchema)]
+#[schemars(tag = "type", rename_all = "lowercase")]
+pub enum SourceKind {
+    /// A PostgreSQL database, by logical replication.
+    Postgres(SourceSettings),
+}
+
+/// A destination: its name, its `type`, and the settings of that type.
+#[derive(Clone, JsonSchema)]
+#[schemars(extend("unevaluatedProperties" = false))]
+pub struct DestinationSettings {
+    /// The destination's name, unique in the flow. Its progress is kept under this name.
+    pub name: FlowName,
+    /// What it is.
+    #[schemars(flatten)]
+    pub kind: DestinationKind,
+}
+
+/// A destination's settings, by `type`.
+#[derive(Clone, JsonSchema)]
+#[schemars(tag = "type", rename_all = "lowercase")]
+pub enum DestinationKind {
+    /// Amazon S3, or any server that speaks its protocol.
+    S3(S3Settings),
+    /// Google Cloud Storage.
+    Gcs(GcsSettings),
+    /// Azure Blob Storage.
+    Azure(AzureSettings),
+    /// A directory of this machine.
+    File(FileSettings),
+    /// Standard output.
+    Stdout(StdoutSettings),
+    /// Nowhere.
+    Null(NullSettings),
+}
+
+/// `type: stdout`: prints every change as one line of JSON, in commit order across tables. For trying out and for pipes; with `format: json`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StdoutSettings {}
+
+/// `type: null`: takes every change and keeps nothing. For measuring.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NullSettings {}
+
+/// The `checkpoint` section.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointSettings {
+    /// `postgresql://...` or `sqlite:PATH`. By default the file `checkpoints.db` in the state directory.
+    #[serde(default)]
+    pub url: Option<String>,
+}
+
+fn format_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": FORMATS.map(|format| format.to_string())})
+}
+
+fn envelope_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ENVELOPES.map(|envelope| envelope.to_string())})
+}
+
+pub(crate) fn default_envelope() -> Envelope {
+    Envelope::Flat
+}
+
+pub(crate) fn default_memory_limit() -> ByteSize {
+    MEMORY_LIMIT
+}

@@ -1,0 +1,172 @@
+//! What no single field can know.
+
+use std::collections::HashMap;
+
+use ductstream_core::{Error, WireFormat};
+use ductstream_object_store::Settings;
+use ductstream_postgres::settings::SourceSettings;
+use ductstream_wire::JsonCompression;
+
+use super::problem::Problem;
+use super::settings::{DestinationKind, Flow, SourceKind};
+use super::tree::Node;
+
+/// Longest name of a replication slot and of a publication (`NAMEDATALEN` - 1).
+const MAX_NAME: usize = 63;
+
+/// Smallest memory limit that leaves room for one batch in each stage.
+const MIN_MEMORY_LIMIT: u64 = 8 << 20;
+
+pub(crate) fn flow(flow: &Flow, root: &Node) -> Result<(), Problem> {
+    let SourceKind::Postgres(postgres) = &flow.source;
+    source(postgres, root)?;
+    destinations(flow, root)?;
+    format_sections(flow, root)?;
+    limits(flow, postgres, root)
+}
+
+fn source(source: &SourceSettings, root: &Node) -> Result<(), Problem> {
+    let section = root.find("source");
+    match (source.tables.is_empty(), &source.publication) {
+        (true, None) => {
+            return Err(Problem::on(section, "it does not say what to stream").remedy(
+                "give `tables`, such as [public.orders, \"public.order_*\"], or `publication`, an existing one",
+            ));
+        }
+        (false, Some(_)) => {
+            return Err(Problem::on(root.find("source.publication"), "`tables` and `publication` are given both")
+                .remedy(
+                    "keep `tables` to let the flow make its own publication, or `publication` to use an existing one",
+                ));
+        }
+        _ => {}
+    }
+    for (index, table) in source.tables.iter().enumerate() {
+        if table.split('.').any(str::is_empty) {
+            let node = root.find(&format!("source.tables[{index}]"));
+            return Err(Problem::on(node, "a part of the table's name is empty").remedy("write it as public.orders"));
+        }
+    }
+    if source.publication.as_ref().is_some_and(|publication| publication.names().is_empty()) {
+        return Err(Problem::on(root.find("source.publication"), "the list of publications is empty"));
+    }
+    match &source.slot {
+        Some(slot) if !is_slot_name(slot) => {
+            let message = format!("a slot's name is 1 to {MAX_NAME} lower-case letters, digits or `_`");
+            Err(Problem::on(root.find("source.slot"), message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// As the server has it (`ReplicationSlotValidateName`).
+fn is_slot_name(text: &str) -> bool {
+    let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn destinations(flow: &Flow, root: &Node) -> Result<(), Problem> {
+    if flow.destinations.is_empty() {
+        return Err(Problem::on(root.find("destinations"), "a flow has at least one destination"));
+    }
+    let (mut names, mut places) = (HashMap::new(), HashMap::new());
+    for (index, destination) in flow.destinations.iter().enumerate() {
+        let node = root.find(&format!("destinations[{index}]"));
+        if let Some(first) = names.insert(&destination.name, index) {
+            let message = format!("destinations[{first}] has the name `{}` too", destination.name);
+            return Err(Problem::on(node.get("name").unwrap_or(node), message)
+                .remedy("give each destination a name of its own"));
+        }
+        if let Some(first) = place(&destination.kind).and_then(|place| places.insert(place, index)) {
+            let message = format!("destinations[{first}] writes to the same place");
+            return Err(Problem::on(node, message).remedy("give each destination a `prefix` or `path` of its own"));
+        }
+        one_destination(&destination.kind, flow, node)?;
+    }
+    Ok(())
+}
+
+fn one_destination(kind: &DestinationKind, flow: &Flow, node: &Node) -> Result<(), Problem> {
+    if let Some(settings) = object_store(kind) {
+        return settings.validate().map_err(|error| refused(node, &error));
+    }
+    if !matches!(kind, DestinationKind::Stdout(_)) {
+        return Ok(());
+    }
+    if flow.format != WireFormat::Json {
+        let message = format!("standard output takes JSON, and the flow's format is {}", flow.format);
+        return Err(Problem::on(node, message).remedy("set `format: json`"));
+    }
+    if flow.json.compression != JsonCompression::None {
+        return Err(Problem::on(node, "standard output is not compressed, and the flow's JSON is")
+            .remedy("remove `json.compression`, and pipe the output into a program that compresses"));
+    }
+    Ok(())
+}
+
+/// Gives what a connector says about its settings the place of the section that holds them.
+fn refused(node: &Node, error: &Error) -> Problem {
+    let problem = Problem::on(node, error.message());
+    match error.remedy() {
+        Some(remedy) => problem.remedy(remedy),
+        None => problem,
+    }
+}
+
+/// The settings of an object store; `None` of other destinations.
+pub(crate) fn object_store(kind: &DestinationKind) -> Option<Settings> {
+    match kind {
+        DestinationKind::S3(settings) => Some(settings.clone().into()),
+        DestinationKind::Gcs(settings) => Some(settings.clone().into()),
+        DestinationKind::Azure(settings) => Some(settings.clone().into()),
+        DestinationKind::File(settings) => Some(settings.clone().into()),
+        DestinationKind::Stdout(_) | DestinationKind::Null(_) => None,
+    }
+}
+
+/// What two destinations must not share; `None` where nothing is kept.
+fn place(kind: &DestinationKind) -> Option<String> {
+    let endpoint = match kind {
+        DestinationKind::S3(settings) => settings.endpoint.clone(),
+        DestinationKind::Gcs(settings) => settings.endpoint.clone(),
+        DestinationKind::Azure(settings) => settings.account.clone().or(settings.endpoint.clone()),
+        DestinationKind::File(_) => None,
+        DestinationKind::Stdout(_) => return Some("stdout".to_owned()),
+        DestinationKind::Null(_) => return None,
+    };
+    let url = object_store(kind)?.url();
+    Some(format!("{} {url}", endpoint.unwrap_or_default()))
+}
+
+/// The sections of the formats. One that has no effect is a misunderstanding.
+fn format_sections(flow: &Flow, root: &Node) -> Result<(), Problem> {
+    for (section, format) in [("parquet", WireFormat::Parquet), ("json", WireFormat::Json)] {
+        if let (Some(node), true) = (root.get(section), flow.format != format) {
+            return Err(Problem::on(
+                node,
+                format!("the section has no effect, for the flow's format is {}", flow.format),
+            )
+            .remedy(format!("remove the section, or set `format: {format}`")));
+        }
+    }
+    flow.parquet.validate().map_err(|error| refused(root.find("parquet"), &error))?;
+    flow.json.validate().map_err(|error| refused(root.find("json"), &error))
+}
+
+fn limits(flow: &Flow, source: &SourceSettings, root: &Node) -> Result<(), Problem> {
+    if flow.memory_limit.0 < MIN_MEMORY_LIMIT {
+        return Err(Problem::on(root.find("memory_limit"), "the limit is too small").remedy("set it to 8MiB or more"));
+    }
+    if source.batch_size.0 == 0 || source.batch_size.0 > flow.memory_limit.0 / 2 {
+        return Err(Problem::on(
+            root.find("source.batch_size"),
+            format!("a batch of {} does not fit", source.batch_size),
+        )
+        .remedy("set it above zero and to at most half of `memory_limit`"));
+    }
+    if flow.retry.initial.0.is_zero() || flow.retry.initial > flow.retry.max {
+        return Err(Problem::on(root.find("retry"), "the pauses do not grow from `initial` to `max`")
+            .remedy("set `initial` above zero and `max` to at least `initial`"));
+    }
+    Ok(())
+}

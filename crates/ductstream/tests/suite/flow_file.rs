@@ -1,0 +1,278 @@
+use std::path::PathBuf;
+
+use ductstream::flow::{DestinationKind, Flow, Lookup, SourceKind};
+use ductstream_core::{ByteSize, Envelope, ErrorKind, WireFormat};
+
+const SECRET: &str = "hunter2";
+
+fn parse(text: &str) -> Result<Flow, String> {
+    let variable = |name: &str| match name {
+        "SECRET" => Some(SECRET.to_owned()),
+        "ROWS" => Some("5000".to_owned()),
+        "YAML" => Some("x, type: null, bucket: [".to_owned()),
+        _ => None,
+    };
+    let lookup = Lookup { variable: &variable, directory: PathBuf::from("/nowhere") };
+    Flow::parse(text, "orders.yaml", &lookup).map_err(|error| {
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(!error.report().contains(SECRET), "{}", error.report());
+        error.report()
+    })
+}
+
+/// A flow file that is in order but for what `replace` puts in place of its `find`.
+fn changed(find: &str, replace: &str) -> Result<Flow, String> {
+    let text = "\
+name: orders
+source:
+  type: postgres
+  url: postgresql://app@db:5432/shop
+  tables: [public.orders]
+format: parquet
+destinations:
+  - name: lake
+    type: s3
+    bucket: events
+    roll: {bytes: 128MiB, age: 60s}
+";
+    assert!(text.contains(find), "{find:?} is part of the file");
+    parse(&text.replacen(find, replace, 1))
+}
+
+#[test]
+fn a_flow_file_reads_as_it_is_written() {
+    let flow = parse(
+        "\
+name: orders
+source:
+  type: postgres
+  url: postgresql://app@db:5432/shop
+  tables: [public.orders, \"public.order_*\"]
+  slot: ductstream_orders
+format: parquet
+envelope: flat
+destinations:
+  - name: lake
+    type: s3
+    bucket: events
+    prefix: shop
+    secret_access_key: ${env:SECRET}
+    roll: {bytes: 128MiB, age: 60s, rows: '${env:ROWS}'}
+  - {name: local, type: file, path: ./out}
+checkpoint: {url: 'postgresql://app:${env:SECRET}@db/state'}
+memory_limit: 64MiB
+retry: {max: 5s}
+",
+    )
+    .unwrap();
+    assert_eq!(flow.name.as_str(), "orders");
+    assert_eq!((flow.format, flow.envelope), (WireFormat::Parquet, Envelope::Flat));
+    assert_eq!(flow.memory_limit, ByteSize(64 << 20));
+    let SourceKind::Postgres(source) = &flow.source;
+    assert_eq!(source.tables, ["public.orders", "public.order_*"]);
+    assert_eq!(flow.checkpoint.url.as_deref(), Some("postgresql://app:hunter2@db/state"));
+    let DestinationKind::S3(s3) = &flow.destinations[0].kind else { panic!("s3") };
+    assert_eq!((s3.bucket.as_str(), s3.roll.rows), ("events", Some(5000)));
+    let DestinationKind::File(file) = &flow.destinations[1].kind else { panic!("file") };
+    assert_eq!(file.path, PathBuf::from("./out"));
+}
+
+#[test]
+fn json_reads_as_yaml_does() {
+    let flow = parse(
+        r#"{"name": "orders", "source": {"type": "postgres", "publication": ["a", "b"]}, "format": "json",
+            "destinations": [{"name": "out", "type": "stdout"}]}"#,
+    )
+    .unwrap();
+    let SourceKind::Postgres(source) = &flow.source;
+    assert_eq!(source.publication.as_ref().unwrap().names(), ["a", "b"]);
+}
+
+#[test]
+fn a_text_stays_what_was_written_whatever_yaml_makes_of_it() {
+    for text in ["NO", "1e3", "0123", "true", "~x", "2026-11-23", "12:30:45"] {
+        let flow = changed("bucket: events", &format!("bucket: {text}")).unwrap();
+        let DestinationKind::S3(s3) = &flow.destinations[0].kind else { panic!("s3") };
+        assert_eq!(s3.bucket, text);
+    }
+}
+
+#[test]
+fn what_a_reference_gives_is_text_and_never_structure() {
+    let flow = changed("bucket: events", "bucket: ${env:YAML}").unwrap();
+    let DestinationKind::S3(s3) = &flow.destinations[0].kind else { panic!("s3") };
+    assert_eq!(s3.bucket, "x, type: null, bucket: [");
+}
+
+#[test]
+fn anchors_repeat_a_section() {
+    let flow = parse(
+        "\
+name: orders
+source: {type: postgres, tables: [public.orders]}
+format: parquet
+destinations:
+  - {name: a, type: file, path: a, roll: &roll {age: 5s}}
+  - {name: b, type: file, path: b, roll: *roll}
+",
+    )
+    .unwrap();
+    let DestinationKind::File(file) = &flow.destinations[1].kind else { panic!("file") };
+    assert_eq!(file.roll.age.to_string(), "5s");
+}
+
+#[test]
+fn an_error_names_file_line_column_and_field_and_what_to_write() {
+    let mut wrong = Vec::new();
+    let second = "\n  - {name: lake, type: file, path: out}";
+    for (find, replace, place, message) in [
+        (
+            "format: parquet",
+            "fromat: parquet",
+            "6:1: field fromat:",
+            "unknown field `fromat`. To go on: write `format`, if that was meant",
+        ),
+        (
+            "bucket: events",
+            "buckett: events",
+            "10:5: field destinations[0].buckett:",
+            "write `bucket`, if that was meant",
+        ),
+        (
+            "bytes: 128MiB",
+            "byte: 128MiB",
+            "11:12: field destinations[0].roll.byte:",
+            "write `bytes`, if that was meant",
+        ),
+        ("age: 60s", "age: 60", "11:32: field destinations[0].roll.age:", "expected a time such as 60s, found 60"),
+        ("128MiB", "many", "11:19: field destinations[0].roll.bytes:", "\"many\" is not a size such as 128MiB"),
+        (
+            "128MiB",
+            "'${env:SECRET}'",
+            "11:19: field destinations[0].roll.bytes:",
+            "the value of ${env:SECRET} does not fit",
+        ),
+        (
+            "bucket: events",
+            "bucket: [events]",
+            "10:13: field destinations[0].bucket:",
+            "expected a string, found a list",
+        ),
+        ("    bucket: events\n", "", "8:5: field destinations[0]:", "the field `bucket` is missing"),
+        ("bucket: events", "bucket:", "10:11: field destinations[0].bucket:", "expected a string, found nothing"),
+        ("format: parquet\n", "", "1:1: ", "the field `format` is missing"),
+        ("type: s3", "type: s4", "9:11: field destinations[0].type:", "write `s3`, if that was meant"),
+        (
+            "type: s3",
+            "type: kafka",
+            "9:11: field destinations[0].type:",
+            "`kafka` is not available in this version of DuctStream",
+        ),
+        ("type: postgres", "type: mysql", "3:9: field source.type:", "use one of: postgres"),
+        ("format: parquet", "format: parket", "6:9: field format:", "write `parquet`, if that was meant"),
+        (
+            "format: parquet",
+            "format: avro",
+            "6:9: field format:",
+            "`avro` is not available in this version of DuctStream. To go on: use one of: parquet, json",
+        ),
+        ("format: parquet", "format: parquet\nenvelope: debezium", "7:11: field envelope:", "use one of: flat, native"),
+        ("format: parquet", "format: parquet\nname: again", "7:1: ", "the field `name` is given twice"),
+        ("name: orders", "name: Orders", "1:7: field name:", "lower-case letters"),
+        ("[public.orders]", "[public.]", "5:12: field source.tables[0]:", "write it as public.orders"),
+        ("[public.orders]", "public.orders", "5:11: field source.tables:", "write a list as [first, second]"),
+        ("  tables: [public.orders]\n", "", "3:3: field source:", "it does not say what to stream"),
+        (
+            "tables: [public.orders]",
+            "tables: [public.orders]\n  publication: p",
+            "6:16: field source.publication:",
+            "given both",
+        ),
+        (
+            "tables: [public.orders]",
+            "tables: [public.orders]\n  slot: My-slot",
+            "6:9: field source.slot:",
+            "a slot's name",
+        ),
+        (
+            "tables: [public.orders]",
+            "tables: [public.orders]\n  binary: yes",
+            "6:11: field source.binary:",
+            "expected true or false",
+        ),
+        (
+            "tables: [public.orders]",
+            "tables: [public.orders]\n  publication: {a: b}",
+            "6:16: field source.publication:",
+            "none of the forms",
+        ),
+        (
+            "tables: [public.orders]",
+            "tables: [public.orders]\n  batch_size: 1GiB",
+            "6:15: field source.batch_size:",
+            "does not fit",
+        ),
+        (
+            "age: 60s}",
+            &format!("age: 60s}}{second}"),
+            "12:12: field destinations[1].name:",
+            "destinations[0] has the name `lake` too",
+        ),
+        ("age: 60s}", "age: 0s}", "8:5: field destinations[0]:", "`roll`"),
+        (
+            "format: parquet",
+            "format: parquet\njson: {}",
+            "7:7: field json:",
+            "remove the section, or set `format: json`",
+        ),
+        ("format: parquet", "format: parquet\nmemory_limit: 1MiB", "7:15: field memory_limit:", "8MiB or more"),
+        ("format: parquet", "format: parquet\nretry: {initial: 5m}", "7:8: field retry:", "do not grow"),
+        (
+            "bucket: events",
+            "bucket: ${env:MISSING}",
+            "10:13: field destinations[0].bucket:",
+            "the environment variable MISSING is not set",
+        ),
+        (
+            "bucket: events",
+            "bucket: ${file:key}",
+            "10:13: field destinations[0].bucket:",
+            "cannot read the file /nowhere/key",
+        ),
+        ("bucket: events", "bucket: !secret events", "10:", "the tag !secret has no meaning here"),
+        ("bucket: events", "bucket: [events", "11:9: ", "not valid YAML"),
+        ("name: orders", "--- {}\n---\nname: orders", "3:1: ", "more than one document"),
+    ] {
+        let report = changed(find, replace).err().unwrap_or_else(|| panic!("{replace:?} is refused"));
+        let place = format!("orders.yaml:{place}");
+        if !report.starts_with(&place) || !report.contains(message) {
+            wrong.push(format!("{replace:?}\n  expected {place} ... {message}\n  got      {report}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn destinations_must_not_share_a_place_and_stdout_takes_json_only() {
+    let flow = |format: &str, destinations: &str| {
+        parse(&format!(
+            "name: n\nsource: {{type: postgres, tables: [a.b]}}\nformat: {format}\ndestinations: [{destinations}]\n"
+        ))
+        .map(drop)
+    };
+    let twice = flow("json", "{name: a, type: file, path: out}, {name: b, type: file, path: out}").unwrap_err();
+    assert!(twice.contains("destinations[0] writes to the same place"), "{twice}");
+    flow("json", "{name: a, type: file, path: out}, {name: b, type: file, path: out, prefix: b}").unwrap();
+    flow("json", "{name: a, type: null}, {name: b, type: null}").unwrap();
+    let stdout = flow("parquet", "{name: a, type: stdout}").unwrap_err();
+    assert!(stdout.contains("set `format: json`"), "{stdout}");
+    let none = flow("json", "").unwrap_err();
+    assert!(none.contains("at least one destination"), "{none}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_wrong_setting() {
+    let error = Flow::load(std::path::Path::new("/nowhere/flow.yaml")).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.report().contains("/nowhere/flow.yaml"), "{}", error.report());
+}
