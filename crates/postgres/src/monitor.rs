@@ -9,8 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::assemble::RelationNeed;
-use crate::catalog::relation::{self, RelationKey};
-use crate::catalog::slot;
+use crate::catalog::{relation, slot};
 use crate::connect::{Connection, Row};
 use crate::feedback::Shared;
 use crate::types::TypeCatalog;
@@ -25,7 +24,8 @@ const SLOT_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub(crate) types: Vec<Row>,
-    pub(crate) keys: Vec<RelationKey>,
+    pub(crate) oid: u32,
+    pub(crate) primary_key: Vec<String>,
 }
 
 struct Request {
@@ -44,7 +44,12 @@ pub(crate) type Answer = oneshot::Receiver<Result<Lookup>>;
 
 impl Monitor {
     /// Takes the connection over. `heartbeat` of `None` writes none.
-    pub(crate) fn start(connection: Connection, slot: String, heartbeat: Option<Duration>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn start(
+        connection: Connection,
+        slot: String,
+        heartbeat: Option<Duration>,
+        shared: Arc<Shared>,
+    ) -> Self {
         let (requests, queue) = mpsc::channel(1);
         let watch = Watch { connection, slot, shared };
         Self { requests, task: tokio::spawn(watch.run(queue, heartbeat)) }
@@ -132,10 +137,10 @@ async fn beat(beats: &mut Option<Interval>) {
 }
 
 async fn look_up(connection: &mut Connection, need: &RelationNeed) -> Result<Lookup> {
-    Ok(Lookup {
-        types: load_types(connection, &need.types).await?,
-        keys: relation::load_keys(connection, &[need.oid]).await?,
-    })
+    let keys = relation::load_keys(connection, &[need.oid]).await?;
+    // A table that was dropped meanwhile has no key that anyone could know.
+    let primary_key = keys.into_iter().next().map(|key| key.primary_key).unwrap_or_default();
+    Ok(Lookup { types: load_types(connection, &need.types).await?, oid: need.oid, primary_key })
 }
 
 /// Everything that must be known to decode values of the types `oids`, and of the types that these are made of.

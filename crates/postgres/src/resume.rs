@@ -29,7 +29,10 @@ pub(crate) fn resume(
     match (checkpoint, slot) {
         (None, None) => Ok(Resume::CreateSlot),
         (Some(checkpoint), None) => Err(lost(
-            format!("replication slot {name:?} does not exist any more; changes after {} are gone", checkpoint.position),
+            format!(
+                "replication slot {name:?} does not exist any more; changes after {} are gone",
+                checkpoint.position
+            ),
             name,
         )),
         (checkpoint, Some(slot)) => {
@@ -74,12 +77,15 @@ fn usable(slot: &SlotState, server: &SourceIdentity, checkpoint: Option<&Checkpo
             .with_remedy(other));
     }
     if slot.two_phase {
-        return Err(Error::configuration(format!("slot {name:?} sends prepared transactions (two_phase), which is not supported"))
-            .with_remedy(other));
+        return Err(Error::configuration(format!(
+            "slot {name:?} sends prepared transactions (two_phase), which is not supported"
+        ))
+        .with_remedy(other));
     }
-    if slot.wal_status.as_deref() == Some("lost") {
+    if slot.wal_status.as_deref() == Some("lost") || slot.invalidation_reason.is_some() {
         let after = checkpoint.map(|checkpoint| format!(" after {}", checkpoint.position)).unwrap_or_default();
-        return Err(lost(format!("the server has removed WAL that slot {name:?} needs; changes{after} are gone"), name));
+        let why = slot.invalidation_reason.as_deref().unwrap_or("wal_removed");
+        return Err(lost(format!("the server has invalidated slot {name:?} ({why}); changes{after} are gone"), name));
     }
     Ok(())
 }
@@ -137,10 +143,7 @@ mod tests {
     #[test]
     fn a_flow_begins_with_a_new_slot_or_where_an_existing_slot_stands() {
         assert_eq!(resume(None, &identity(), None).unwrap(), Resume::CreateSlot);
-        assert_eq!(
-            resume(None, &identity(), Some(&slot(9))).unwrap(),
-            Resume::At(Position::start_of(Lsn(9)))
-        );
+        assert_eq!(resume(None, &identity(), Some(&slot(9))).unwrap(), Resume::At(Position::start_of(Lsn(9))));
     }
 
     #[test]
@@ -163,7 +166,7 @@ mod tests {
         assert!(refused(&at, &identity(), None).contains("does not exist any more"));
         assert!(refused(&at, &identity(), Some(&slot(9))).contains("beyond the checkpoint at 0/8"));
         let lost = SlotState { wal_status: Some("lost".into()), ..slot(8) };
-        assert!(refused(&at, &identity(), Some(&lost)).contains("removed WAL"));
+        assert!(refused(&at, &identity(), Some(&lost)).contains("invalidated slot"));
         let others = [
             SourceIdentity { system_identifier: "8".into(), ..identity() },
             SourceIdentity { timeline: 2, ..identity() },

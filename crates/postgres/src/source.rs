@@ -209,8 +209,10 @@ fn start_replication(opened: &Opened, settings: &SourceSettings, messages: bool,
         150_000.. => 3,
         _ => 2,
     };
-    let mut options =
-        vec![format!("proto_version '{version}'"), format!("publication_names {}", quote_literal(&publications.join(",")))];
+    let mut options = vec![
+        format!("proto_version '{version}'"),
+        format!("publication_names {}", quote_literal(&publications.join(","))),
+    ];
     if settings.binary && opened.decodes_binary {
         options.push("binary 'true'".to_owned());
     }
@@ -282,9 +284,7 @@ impl Streaming {
         for row in &found.types {
             self.assembler.types_mut().add_row(&row.values())?;
         }
-        for key in found.keys {
-            self.assembler.set_relation_key(key.oid, key.primary_key);
-        }
+        self.assembler.set_relation_key(found.oid, found.primary_key);
         Ok(())
     }
 

@@ -64,7 +64,8 @@ impl Runner {
     /// acknowledges it, and returns. To leave at once, drop the future: that is a crash, and harmless.
     ///
     /// # Errors
-    /// Every error but those of kind [`ErrorKind::Retry`], which are retried for ever, and shown in the status.
+    /// Every error but those of kind [`ErrorKind::Retry`], which are retried for ever once the flow has a checkpoint, and shown in the
+    /// status.
     pub async fn run(self, until: Until, stop: CancellationToken) -> Result<Summary> {
         let mut backoff = Backoff::new(self.settings.retry);
         let mut target = match until {
@@ -88,9 +89,12 @@ impl Runner {
         }
     }
 
-    /// Waits before the next attempt, or gives the error back where another attempt is pointless.
+    /// Waits before the next attempt, or gives the error back where another attempt is pointless. A flow that has never run is not
+    /// retried: what fails there is more likely a mistyped host than a server that is away, and somebody is waiting for the answer.
     async fn pause(&self, error: Error, backoff: &mut Backoff, stop: &CancellationToken) -> Result<()> {
-        if error.kind() != ErrorKind::Retry || stop.is_cancelled() {
+        let has_run = self.board.snapshot().position.is_some()
+            || self.store.load(&self.settings.name).await.is_ok_and(|stored| stored.is_some());
+        if error.kind() != ErrorKind::Retry || stop.is_cancelled() || !has_run {
             self.board.failed(Phase::Failed, &error);
             return Err(error);
         }

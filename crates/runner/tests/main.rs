@@ -113,7 +113,13 @@ async fn an_error_that_no_repetition_repairs_ends_the_run_and_keeps_the_checkpoi
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert_eq!(error.message(), "flow flow: destination d0: access denied");
     assert_eq!(bench.stored().await, Position::default());
-    assert!(!bench.journal.effects().iter().any(|effect| matches!(effect, Effect::Acknowledged(at) if *at > Position::default())));
+    assert!(
+        !bench
+            .journal
+            .effects()
+            .iter()
+            .any(|effect| matches!(effect, Effect::Acknowledged(at) if *at > Position::default()))
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ductstream_testkit::postgres::{Cluster, Postgres, TestDatabase, supported_versions};
-use ductstream_testkit::process::eventually;
+use ductstream_testkit::process::eventually_within;
 
 use crate::harness::{Flow, Shape, Through, signal, source_rows};
 
@@ -54,7 +54,7 @@ async fn killed_under_load_at_any_moment_it_delivers_every_change_once() {
             // Each round is killed at another distance from its cuts.
             let cuts = flow.cuts().len() + round % 3;
             work(&database, round as u32 + 1).await;
-            eventually(PATIENCE, || async { flow.cuts().len() >= cuts }).await;
+            eventually_within(PATIENCE, "another cut", || async { flow.cuts().len() >= cuts }).await;
             run.kill().await.unwrap();
         }
         flow.drain().await;
@@ -65,22 +65,23 @@ async fn killed_under_load_at_any_moment_it_delivers_every_change_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_between_any_two_effects_loses_and_doubles_nothing() {
     let points = [
-        ("object_store::before_object", "panic"),
-        ("object_store::before_manifest", "panic"),
-        ("object_store::after_manifest", "panic"),
-        ("runner::durable", "return"),
-        ("runner::checkpointed", "return"),
-        ("runner::acknowledged", "return"),
+        ("object_store::before_object", "2*off->panic"),
+        ("object_store::before_manifest", "2*off->panic"),
+        ("object_store::after_manifest", "2*off->panic"),
+        ("runner::durable", "1*off->return"),
+        ("runner::checkpointed", "1*off->return"),
+        ("runner::acknowledged", "1*off->return"),
     ];
     let database = shop(18).await;
-    let flow = Flow::new(&database, &parquet());
+    // Small batches and cuts: each point is passed several times.
+    let shape = Shape { source: "  batch_size: 8KiB", destination: "roll: {rows: 150}", ..parquet() };
+    let flow = Flow::new(&database, &shape);
     flow.create().await;
     for (round, (point, crash)) in points.into_iter().enumerate() {
         work(&database, round as u32 + 1).await;
-        // The first few passages go well, so that the crash comes in the middle of the work.
         let output = flow
             .command("run", &["--until-idle"])
-            .env("FAILPOINTS", format!("{point}=2*off->{crash}"))
+            .env("FAILPOINTS", format!("{point}={crash}"))
             .output()
             .await
             .unwrap();
@@ -100,7 +101,7 @@ async fn a_transaction_larger_than_memory_is_cut_inside_and_resumed_inside() {
     flow.create().await;
     database.execute("insert into shop select id, id, repeat('n', 100) from generate_series(1, 200000) id").await;
     let mut run = flow.start();
-    eventually(PATIENCE, || async { flow.cuts().len() >= 3 }).await;
+    eventually_within(PATIENCE, "three cuts", || async { flow.cuts().len() >= 3 }).await;
     run.kill().await.unwrap();
     let inside = flow.cuts().last().unwrap()["position"]["seq"].as_u64().unwrap();
     assert!(inside > 0, "the last cut lies inside the transaction");
@@ -116,11 +117,11 @@ async fn a_terminated_run_drains_stores_and_exits_with_zero() {
     work(&database, 1).await;
     let mut run = flow.start();
     let slot = format!("select active from pg_replication_slots where slot_name = 'ductstream_{}'", flow.name);
-    eventually(PATIENCE, || async { database.query_value(&slot).await == "t" }).await;
+    eventually_within(PATIENCE, "an active slot", || async { database.query_value(&slot).await == "t" }).await;
     // Rolls by nothing but the end: what arrives, arrives because of the graceful stop.
     let caught_up = "select count(*) from pg_stat_replication where write_lsn >= pg_current_wal_flush_lsn()
                      and application_name = 'ductstream'";
-    eventually(PATIENCE, || async { database.query_value(caught_up).await != "0" }).await;
+    eventually_within(PATIENCE, "the flow to catch up", || async { database.query_value(caught_up).await != "0" }).await;
     signal(&run, "TERM");
     let status = run.wait().await.unwrap();
     assert_eq!(status.code(), Some(0), "{}", flow.log());
@@ -139,7 +140,9 @@ async fn a_restarted_server_is_reconnected_to() {
     cluster.restart().await;
     work(&database, 2).await;
     let expected = source_rows(&database, "shop", COLUMNS).await;
-    eventually(PATIENCE, || async { flow.folded("public.shop", COLUMNS, Through::Manifests) == expected }).await;
+    eventually_within(PATIENCE, "the source's rows", || async {
+        flow.folded("public.shop", COLUMNS, Through::Manifests) == expected
+    }).await;
     signal(&run, "INT");
     assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", flow.log());
     agrees(&flow, &database, "shop").await;

@@ -29,12 +29,12 @@ shown = ", ".join(f"{c}::varchar" for c in columns)
 old = f"coalesce(_old_key.{key}, {key})" if "_old_key" in names and db.execute(
     "select count(_old_key) from changes").fetchone()[0] else key
 rows = db.execute(f"""
-    with truncated as (select coalesce(max(({lsn})::hugeint * 4294967296 + _seq), -1) at from changes where _op = 'truncate'),
+    with truncated as (select coalesce(max(({lsn})::hugeint * 4294967296 + _seq), -1) bound from changes where _op = 'truncate'),
     ended as (
         select {key} k, {lsn} l, _seq s, _op <> 'delete' alive, * from changes where _op <> 'truncate'
         union all by name
         select {old} k, {lsn} l, _seq s, false alive, * from changes where _op = 'update' and {old} <> {key}),
     last as (select *, row_number() over (partition by k order by l desc, s desc, alive desc) n from ended)
-    select {shown} from last, truncated where n = 1 and alive and l::hugeint * 4294967296 + s > at""").fetchall()
+    select {shown} from last, truncated where n = 1 and alive and l::hugeint * 4294967296 + s > bound""").fetchall()
 for line in sorted(json.dumps(list(row), separators=(",", ":"), ensure_ascii=False) for row in rows):
     print(line)

@@ -10,23 +10,23 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// The binary under test.
-pub const DUCTSTREAM: &str = env!("CARGO_BIN_EXE_ductstream");
+pub(crate) const DUCTSTREAM: &str = env!("CARGO_BIN_EXE_ductstream");
 
-pub struct Flow {
-    pub directory: TempDir,
-    pub name: String,
+pub(crate) struct Flow {
+    pub(crate) directory: TempDir,
+    pub(crate) name: String,
     document: String,
 }
 
 /// What a flow file says beside the defaults of a test.
-pub struct Shape<'a> {
-    pub format: &'a str,
-    pub envelope: &'a str,
-    pub tables: &'a [&'a str],
+pub(crate) struct Shape<'a> {
+    pub(crate) format: &'a str,
+    pub(crate) envelope: &'a str,
+    pub(crate) tables: &'a [&'a str],
     /// More lines of the `source` section, indented by two.
-    pub source: &'a str,
+    pub(crate) source: &'a str,
     /// `roll: {...}` and the like, for the one destination.
-    pub destination: &'a str,
+    pub(crate) destination: &'a str,
 }
 
 impl Default for Shape<'_> {
@@ -37,11 +37,11 @@ impl Default for Shape<'_> {
 
 impl Flow {
     /// A flow from all tables of `database` into JSON lines, unless `shape` says otherwise.
-    pub fn new(database: &TestDatabase, shape: &Shape<'_>) -> Self {
+    pub(crate) fn new(database: &TestDatabase, shape: &Shape<'_>) -> Self {
         Self::at(&database.url(), database.name(), shape)
     }
 
-    pub fn at(url: &str, name: &str, shape: &Shape<'_>) -> Self {
+    pub(crate) fn at(url: &str, name: &str, shape: &Shape<'_>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let out = directory.path().join("out");
         let tables = serde_json::to_string(shape.tables).unwrap();
@@ -60,26 +60,26 @@ impl Flow {
     }
 
     /// Replaces a piece of the flow file.
-    pub fn edit(&mut self, from: &str, to: &str) {
+    pub(crate) fn edit(&mut self, from: &str, to: &str) {
         assert!(self.document.contains(from), "{from:?} is not in the flow file:\n{}", self.document);
         self.document = self.document.replace(from, to);
         std::fs::write(self.file(), &self.document).unwrap();
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.directory.path().join("flow.yaml")
     }
 
-    pub fn out(&self) -> PathBuf {
+    pub(crate) fn out(&self) -> PathBuf {
         self.directory.path().join("out")
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.directory.path().join("state")
     }
 
     /// `ductstream COMMAND FLOW ...`, not started.
-    pub fn command(&self, command: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, command: &str, arguments: &[&str]) -> Command {
         let mut process = Command::new(DUCTSTREAM);
         process.arg("--state").arg(self.state()).arg(command).arg(self.file()).args(arguments);
         process.stdin(Stdio::null()).kill_on_drop(true);
@@ -87,25 +87,25 @@ impl Flow {
     }
 
     /// Creates slot and publication, and ends: later changes are the flow's.
-    pub async fn create(&self) {
+    pub(crate) async fn create(&self) {
         self.drain().await;
     }
 
     /// Runs until everything that the database has written is durable; must succeed.
-    pub async fn drain(&self) -> Output {
+    pub(crate) async fn drain(&self) -> Output {
         let output = self.command("run", &["--until-idle"]).output().await.unwrap();
         assert!(output.status.success(), "run failed: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
         output
     }
 
     /// Runs until it ends by itself, and returns exit code and standard error.
-    pub async fn fails(&self, command: &str, arguments: &[&str]) -> (i32, String) {
+    pub(crate) async fn fails(&self, command: &str, arguments: &[&str]) -> (i32, String) {
         let output = self.command(command, arguments).output().await.unwrap();
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     /// Starts `run`, to go on until it is stopped or killed.
-    pub fn start(&self) -> Child {
+    pub(crate) fn start(&self) -> Child {
         let log = std::fs::File::options().create(true).append(true).open(self.log_file()).unwrap();
         self.command("run", &[]).stderr(log).stdout(Stdio::null()).spawn().unwrap()
     }
@@ -114,12 +114,12 @@ impl Flow {
         self.directory.path().join("log")
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
     /// Every record of one table in the JSON lines that a plain glob finds, in order of position.
-    pub fn records(&self, table: &str) -> Vec<Value> {
+    pub(crate) fn records(&self, table: &str) -> Vec<Value> {
         let mut records: Vec<Value> = Vec::new();
         for file in files(&self.out().join(table), "jsonl") {
             let text = std::fs::read_to_string(&file).unwrap();
@@ -129,14 +129,14 @@ impl Flow {
     }
 
     /// The manifests in order.
-    pub fn cuts(&self) -> Vec<Value> {
+    pub(crate) fn cuts(&self) -> Vec<Value> {
         let read = |path: PathBuf| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         files(&self.out().join("_cuts"), "json").into_iter().map(read).collect()
     }
 
     /// Folds the changes of `table` per `key` with DuckDB, through manifests or a plain glob, and returns each row's `columns` as one
     /// line of JSON, sorted. Fails when a position comes twice.
-    pub fn folded(&self, table: &str, columns: &[&str], through: Through) -> Vec<String> {
+    pub(crate) fn folded(&self, table: &str, columns: &[&str], through: Through) -> Vec<String> {
         let through = match through {
             Through::Manifests => "manifests",
             Through::Glob => "glob",
@@ -149,13 +149,13 @@ impl Flow {
 
 /// How a reader finds the objects.
 #[derive(Debug, Clone, Copy)]
-pub enum Through {
+pub(crate) enum Through {
     Manifests,
     Glob,
 }
 
 /// The files under `directory` with this extension, sorted by name.
-pub fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![directory.to_path_buf()];
     while let Some(directory) = open.pop() {
@@ -173,7 +173,7 @@ pub fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// The source's rows, each as one line of JSON as `fold.py` prints it, sorted.
-pub async fn source_rows(database: &TestDatabase, table: &str, columns: &[&str]) -> Vec<String> {
+pub(crate) async fn source_rows(database: &TestDatabase, table: &str, columns: &[&str]) -> Vec<String> {
     let columns = columns.iter().map(|column| format!("{column}::text")).collect::<Vec<_>>().join(",");
     let rows = database.query(&format!("select {columns} from {table}")).await;
     let mut lines: Vec<String> = rows.iter().map(|row| serde_json::to_string(row).unwrap()).collect();
@@ -182,7 +182,7 @@ pub async fn source_rows(database: &TestDatabase, table: &str, columns: &[&str])
 }
 
 /// Sends a signal to a child.
-pub fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("the child runs").to_string();
     let status = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
     assert!(status.success());
