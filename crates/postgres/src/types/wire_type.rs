@@ -88,7 +88,7 @@ pub(super) fn resolve(catalog: &TypeCatalog, oid: u32, typmod: i32) -> Typed {
     Resolver { catalog, depth: 0 }.typed(oid, typmod)
 }
 
-/// See [`TypeCatalog::decodes_binary`].
+/// See [`TypeCatalog::decode_binary`].
 pub(super) fn decodes_binary(catalog: &TypeCatalog, oid: u32) -> bool {
     resolve(catalog, oid, -1).wire.arrives_readable()
 }
