@@ -31,10 +31,11 @@ old = f"coalesce(_old_key.{key}, {key})" if "_old_key" in names and db.execute(
 rows = db.execute(f"""
     with truncated as (select coalesce(max(({lsn})::hugeint * 4294967296 + _seq), -1) bound from changes where _op = 'truncate'),
     ended as (
-        select {key} k, {lsn} l, _seq s, _op <> 'delete' alive, * from changes where _op <> 'truncate'
+        select {key} __key, {lsn} __lsn, _seq __seq, _op <> 'delete' __alive, * from changes where _op <> 'truncate'
         union all by name
-        select {old} k, {lsn} l, _seq s, false alive, * from changes where _op = 'update' and {old} <> {key}),
-    last as (select *, row_number() over (partition by k order by l desc, s desc, alive desc) n from ended)
-    select {shown} from last, truncated where n = 1 and alive and l::hugeint * 4294967296 + s > bound""").fetchall()
+        select {old} __key, {lsn} __lsn, _seq __seq, false __alive, * from changes where _op = 'update' and {old} <> {key}),
+    last as (select *, row_number() over (partition by __key order by __lsn desc, __seq desc, __alive desc) __rank from ended)
+    select {shown} from last, truncated
+    where __rank = 1 and __alive and __lsn::hugeint * 4294967296 + __seq > bound""").fetchall()
 for line in sorted(json.dumps(list(row), separators=(",", ":"), ensure_ascii=False) for row in rows):
     print(line)
