@@ -1,5 +1,6 @@
 //! The built binary against real servers, from the flow file to the files that come out.
 
 mod changes;
+mod examples;
 mod faults;
 mod harness;
