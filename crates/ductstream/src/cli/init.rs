@@ -58,7 +58,12 @@ fn flow_file(url: &str, found: &Inspection) -> String {
     let slot = ductstream_postgres::default_slot(&name);
     let (url, note) = source_url(url);
     let tables: String = found.tables.iter().map(table).collect();
-    let tables = if tables.is_empty() { "    - public.*   # there is no table yet\n".to_owned() } else { tables };
+    let usable = found.tables.iter().any(|table| table.identifies_rows);
+    let tables = if usable {
+        tables
+    } else {
+        format!("{tables}    - public.*   # there is no table yet that could be streamed\n")
+    };
     let wal_level = match found.server.wal_level.as_str() {
         "logical" => String::new(),
         other => format!("# wal_level is {other}: run ALTER SYSTEM SET wal_level = logical, and restart the server.\n"),
@@ -110,16 +115,19 @@ fn table(found: &InspectedTable) -> String {
     if found.partitions > 0 {
         notes.push(format!("{} partitions", found.partitions));
     }
-    match found.table.identity {
-        _ if !found.identifies_rows => notes.push("no replica identity: updates and deletes would fail".to_owned()),
-        ReplicaIdentity::Full => notes.push("replica identity full".to_owned()),
-        _ => {}
+    if found.table.identity == ReplicaIdentity::Full {
+        notes.push("replica identity full".to_owned());
     }
     let name = found.table.name.to_string();
     // Plain YAML reads a name of letters, digits and `_` as it is.
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
     let name = if plain { name } else { format!("{name:?}") };
-    format!("    - {name}   # {}\n", notes.join(", "))
+    let notes = notes.join(", ");
+    match found.identifies_rows {
+        true => format!("    - {name}   # {notes}\n"),
+        // Once it is published, the server would refuse the applications' updates and deletes.
+        false => format!("    # - {name}   # {notes}; first give it a primary key, or REPLICA IDENTITY FULL\n"),
+    }
 }
 
 /// The URL as it may stand in a file: a password is taken out, and read from the environment instead.
@@ -189,7 +197,7 @@ mod tests {
         Inspection {
             address: "db:5432/shop as app".into(),
             server,
-            tables: vec![table("orders", true), table("odd \"name\": #1", false)],
+            tables: vec![table("orders", true), table("log", false), table("odd \"name\": #1", true)],
         }
     }
 
@@ -202,7 +210,7 @@ mod tests {
         assert_eq!(flow.name.as_str(), "my_shop");
         assert_eq!(source.url, "postgresql://app@db/shop");
         assert_eq!(source.tables, ["public.orders", "public.odd \"name\": #1"]);
-        for part in ["1,234 rows", "no replica identity", "wal_level is replica", "slot: ductstream_my_shop"] {
+        for part in ["1,234 rows", "# - public.log ", "wal_level is replica", "slot: ductstream_my_shop"] {
             assert!(text.contains(part), "{part}\n{text}");
         }
     }

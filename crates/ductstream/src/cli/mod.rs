@@ -10,6 +10,7 @@ mod exit;
 mod init;
 mod output;
 mod run;
+mod schema;
 mod screen;
 mod signals;
 mod slot;
@@ -75,6 +76,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Init(init::InitArgs),
+    Schema(schema::SchemaArgs),
     Tail(tail::TailArgs),
     Slot(slot::SlotArgs),
     Cleanup(cleanup::CleanupArgs),
@@ -127,6 +129,7 @@ impl Cli {
             Command::Run(args) => run::run(args, global, screen).await,
             Command::Check(args) => check::run(args, global).await,
             Command::Init(args) => init::run(args, screen).await,
+            Command::Schema(args) => schema::run(args).await,
             Command::Tail(args) => tail::run(args, global, screen).await,
             Command::Slot(args) => slot::run(args, screen).await,
             Command::Cleanup(args) => cleanup::run(args, global, screen).await,

@@ -1,5 +1,6 @@
 //! `ductstream tail`: live changes on a temporary slot.
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 use clap::Args;
@@ -27,7 +28,8 @@ Examples:
   ductstream tail postgresql://localhost/shop --json | jq .after
 
 Shows what commits from now on, and delivers nothing. The slot is temporary; the publication that logical replication
-needs is dropped at the end. Without tables: every table that the role owns.";
+needs is dropped at the end. Without tables: every table that the role owns. Of a table without replica identity only
+inserts are shown, so that its updates and deletes go on working.";
 
 /// Print a database's changes as they commit
 #[derive(Args)]
@@ -49,13 +51,18 @@ pub(crate) async fn run(args: TailArgs, global: &Global, screen: &Screen) -> Res
     let target = Target::parse(&args.target)?;
     let stop = signals::stop_on_signal(screen, "stopping")?;
     let mut connection = connect(target.url()).await?;
-    let tables = tables(&mut connection, &args.tables).await?;
+    let tables = Tables::find(&mut connection, &args.tables).await?;
     let name = format!("ductstream_tail_{:08x}", RandomState::new().hash_one("tail") as u32);
-    publication::ensure(&mut connection, &name, &tables).await?;
-    screen.message(&format!("watching {} on {}; Ctrl-C to end", counted(&tables), connection.address()));
-    let result = follow(settings(target.url(), &name)?, &name, Printer::new(args.json)?, &stop).await;
-    let dropped = drop_publication(connection, target.url(), &name).await;
-    result.and(dropped).map(|()| Exit::Done)
+    let publications = tables.publish(&mut connection, &name).await;
+    if let Ok(publications) = &publications {
+        screen.message(&format!("watching {tables} on {}; Ctrl-C to end", connection.address()));
+        let settings = settings(target.url(), &name, publications)?;
+        let result = follow(settings, &name, Printer::new(args.json)?, &stop).await;
+        let dropped = drop_publications(connection, target.url(), &name).await;
+        return result.and(dropped).map(|()| Exit::Done);
+    }
+    let dropped = drop_publications(connection, target.url(), &name).await;
+    publications.and(dropped).map(|()| Exit::Done)
 }
 
 /// Prints until told to stop, or until nobody reads any more.
@@ -128,42 +135,87 @@ fn barrier(barrier: &Barrier) -> Option<String> {
     }
 }
 
-/// The tables of the patterns; without patterns, every table of the role's own.
-async fn tables(connection: &mut Connection, patterns: &[String]) -> Result<Vec<TableName>> {
-    if !patterns.is_empty() {
-        return pattern::resolve(connection, patterns).await;
-    }
-    let all = table::load_all(connection).await?;
-    let own = |table: &&Table| table.owned && table.can_be_published() && table.ancestors.is_empty();
-    let tables: Vec<_> = all.iter().filter(own).map(|table| table.name.clone()).collect();
-    if tables.is_empty() {
-        return Err(Error::configuration(format!("the role owns no table on {}", connection.address()))
-            .with_remedy("connect to another database, or as the owner of the tables"));
-    }
-    Ok(tables)
+/// What is watched.
+struct Tables {
+    /// Tables of which every change can be published.
+    whole: Vec<TableName>,
+    /// Tables without a replica identity. Published for updates and deletes, the server would refuse those to everybody.
+    inserts_only: Vec<TableName>,
 }
 
-fn settings(url: &str, name: &str) -> Result<SourceSettings> {
-    let settings = json!({"url": url, "publication": name, "slot": name, "heartbeat": "0s", "special_values": "text"});
+impl Tables {
+    /// The tables of the patterns; without patterns, every table of the role's own.
+    async fn find(connection: &mut Connection, patterns: &[String]) -> Result<Self> {
+        let all = table::load_all(connection).await?;
+        let own = |table: &&Table| table.owned && table.can_be_published() && table.ancestors.is_empty();
+        let chosen: Vec<&Table> = match patterns {
+            [] => all.iter().filter(own).collect(),
+            patterns => pattern::choose(&all, patterns)?,
+        };
+        if chosen.is_empty() {
+            return Err(Error::configuration(format!("the role owns no table on {}", connection.address()))
+                .with_remedy("connect to another database, or as the owner of the tables"));
+        }
+        let identified = |table: &&Table| table::storage(&all, table).iter().all(|part| part.identifies_rows());
+        let (whole, inserts_only): (Vec<_>, Vec<_>) = chosen.into_iter().partition(identified);
+        let names = |tables: Vec<&Table>| tables.into_iter().map(|table| table.name.clone()).collect();
+        Ok(Self { whole: names(whole), inserts_only: names(inserts_only) })
+    }
+
+    /// Creates the publications, and returns their names.
+    async fn publish(&self, connection: &mut Connection, name: &str) -> Result<Vec<String>> {
+        let mut publications = Vec::new();
+        if !self.whole.is_empty() {
+            publication::ensure(connection, name, &self.whole).await?;
+            publications.push(name.to_owned());
+        }
+        if !self.inserts_only.is_empty() {
+            let name = inserts_only(name);
+            publication::create_for_inserts(connection, &name, &self.inserts_only).await?;
+            publications.push(name);
+        }
+        Ok(publications)
+    }
+}
+
+impl fmt::Display for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.whole.as_slice(), self.inserts_only.as_slice()) {
+            ([one], []) => write!(f, "{one}")?,
+            (whole, inserts_only) => write!(f, "{} tables", whole.len() + inserts_only.len())?,
+        }
+        if let [first, rest @ ..] = self.inserts_only.as_slice() {
+            write!(f, " (only inserts of {first}")?;
+            rest.iter().try_for_each(|table| write!(f, ", {table}"))?;
+            f.write_str(": no replica identity)")?;
+        }
+        Ok(())
+    }
+}
+
+fn inserts_only(publication: &str) -> String {
+    format!("{publication}_inserts")
+}
+
+fn settings(url: &str, slot: &str, publications: &[String]) -> Result<SourceSettings> {
+    let settings =
+        json!({"url": url, "publication": publications, "slot": slot, "heartbeat": "0s", "special_values": "text"});
     serde_json::from_value(settings)
         .map_err(|error| Error::bug("the settings of a tail cannot be read").with_source(error))
 }
 
-/// Drops it on the connection at hand, or on a new one when that was lost.
-async fn drop_publication(mut connection: Connection, url: &str, name: &str) -> Result<()> {
-    if publication::drop(&mut connection, name).await.is_ok() {
+/// Drops them on the connection at hand, or on a new one when that was lost.
+async fn drop_publications(mut connection: Connection, url: &str, name: &str) -> Result<()> {
+    if drop_both(&mut connection, name).await.is_ok() {
         return Ok(());
     }
-    let again = async {
-        let mut connection = connect(url).await?;
-        publication::drop(&mut connection, name).await
-    };
-    again.await.map_err(|error: Error| error.with_remedy(format!("run DROP PUBLICATION {name}")))
+    let again = async { drop_both(&mut connect(url).await?, name).await };
+    again.await.map_err(|error: Error| {
+        error.with_remedy(format!("run DROP PUBLICATION IF EXISTS {name}, {}", inserts_only(name)))
+    })
 }
 
-fn counted(tables: &[TableName]) -> String {
-    match tables {
-        [table] => table.to_string(),
-        tables => format!("{} tables", tables.len()),
-    }
+async fn drop_both(connection: &mut Connection, name: &str) -> Result<()> {
+    publication::drop(connection, name).await?;
+    publication::drop(connection, &inserts_only(name)).await
 }

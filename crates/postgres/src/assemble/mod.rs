@@ -23,7 +23,8 @@ use ductstream_core::{
 use self::batches::Batches;
 use self::chunk::{ChunkBuilder, RowError, RowHead};
 use self::history::{History, Resolved};
-use self::relation::{Known, Relations, compile};
+pub(crate) use self::relation::compile;
+use self::relation::{Known, Relations};
 use crate::pgoutput::{
     Begin, Commit, Delete, Insert, Kind, Logical, Message, Parser, Relation, Truncate, Tuple, Update,
 };

@@ -141,7 +141,7 @@ pub(super) enum Known {
 }
 
 /// The table's schema, its version not given yet, and the programs of its columns.
-pub(super) fn compile(
+pub(crate) fn compile(
     relation: &Relation<'_>,
     primary_key: Option<&[String]>,
     types: &TypeCatalog,

@@ -5,7 +5,7 @@
 //! - [`slot`]: replication slots.
 //! - [`table`]: a database's tables; [`pattern`]: which of them a pattern means.
 //! - [`publication`]: publications, made and kept.
-//! - [`relation`]: keys and column types of published tables.
+//! - [`relation`]: keys and column types of published tables; [`schema`]: what they look like.
 //! - [`preflight`]: what a flow would trip over; [`inspect`]: what a new flow may want to know.
 
 pub mod inspect;
@@ -13,6 +13,7 @@ pub mod pattern;
 pub mod preflight;
 pub mod publication;
 pub mod relation;
+pub mod schema;
 pub mod server;
 pub mod slot;
 pub mod table;

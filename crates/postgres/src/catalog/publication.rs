@@ -131,6 +131,19 @@ pub async fn ensure(connection: &mut Connection, name: &str, tables: &[TableName
     Ok(false)
 }
 
+/// Creates a publication of what is added to `tables`: inserts and truncates. The server goes on taking updates and deletes of tables that
+/// have no replica identity, which it refuses once they are published for those.
+///
+/// # Errors
+/// What the server answers, or the connection's.
+pub async fn create_for_inserts(connection: &mut Connection, name: &str, tables: &[TableName]) -> Result<()> {
+    let list = qualified(tables.iter());
+    let options = "publish = 'insert, truncate', publish_via_partition_root = true";
+    let sql = format!("CREATE PUBLICATION {} FOR TABLE {list} WITH ({options})", quote_identifier(name));
+    let made = connection.simple_query(&sql).await;
+    made.map(|_| ()).map_err(|error| error.context(format_args!("making publication {name:?}")))
+}
+
 /// Drops a publication.
 ///
 /// # Errors

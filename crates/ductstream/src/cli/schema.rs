@@ -1,0 +1,110 @@
+//! `ductstream schema`: what each table looks like where it arrives.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use console::Style;
+use ductstream_core::{Error, Result, TableSchema};
+use ductstream_postgres::catalog::{pattern, schema};
+use ductstream_wire::{Shapes, describe};
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::output;
+use super::target::{connect, postgres};
+use crate::components::wire_settings;
+use crate::flow::Flow;
+
+const EXAMPLES: &str = "\
+Examples:
+  ductstream schema shop.yaml
+  ductstream schema shop.yaml --table public.orders
+  ductstream schema shop.yaml --json | jq '.[0].parquet' -r
+
+Shows the shape of each of the flow's tables in the flow's envelope, in Arrow, Parquet and JSON.";
+
+/// Show what the flow's tables look like in Arrow, Parquet and JSON
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SchemaArgs {
+    /// The flow file; `-` reads standard input
+    flow: PathBuf,
+    /// Only these tables, with * and ? as wildcards
+    #[arg(long = "table", value_name = "TABLE")]
+    tables: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: SchemaArgs) -> Result<Exit> {
+    let flow = Flow::load(&args.flow)?;
+    let settings = postgres(&flow);
+    let mut connection = connect(&settings.url).await?;
+    let mut tables = schema::load(&mut connection, settings).await?;
+    connection.close().await;
+    if !args.tables.is_empty() {
+        tables.retain(|table| args.tables.iter().any(|wanted| means(wanted, table)));
+    }
+    if tables.is_empty() {
+        return Err(Error::configuration("the flow has no such table")
+            .with_remedy("look at the tables of the flow with `ductstream check`"));
+    }
+    let (mut documents, mut text) = (Vec::new(), String::new());
+    for table in &tables {
+        let shapes = describe(table, flow.envelope, &wire_settings(&flow))?;
+        match args.json {
+            true => documents.push(document(table, &shapes)),
+            false => text.push_str(&report(table, &shapes)?),
+        }
+    }
+    match args.json {
+        true => output::json(&documents)?,
+        false => output::print(&text)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn means(wanted: &str, table: &TableSchema) -> bool {
+    let (namespace, name) = wanted.split_once('.').unwrap_or(("public", wanted));
+    pattern::glob(namespace, &table.table.namespace) && pattern::glob(name, &table.table.name)
+}
+
+fn key(table: &TableSchema) -> Vec<&str> {
+    table.key.iter().map(|index| table.columns[*index].name()).collect()
+}
+
+fn document(table: &TableSchema, shapes: &Shapes) -> Value {
+    let columns: Vec<_> =
+        table.columns.iter().map(|column| json!({"name": column.name(), "type": column.pg_type.name})).collect();
+    json!({
+        "table": table.table.to_string(),
+        "key": key(table),
+        "columns": columns,
+        "arrow": arrow(shapes).map(|(name, data_type)| json!({"name": name, "type": data_type})).collect::<Vec<_>>(),
+        "parquet": shapes.parquet,
+        "json": shapes.json,
+    })
+}
+
+fn report(table: &TableSchema, shapes: &Shapes) -> Result<String> {
+    let heading = |text: &str| Style::new().bold().apply_to(text.to_owned());
+    let failed = |error| Error::bug("cannot write JSON").with_source(error);
+    let json = serde_json::to_string_pretty(&shapes.json).map_err(failed)?;
+    let rows = table.columns.iter().map(|column| [format!("  {}", column.name()), column.pg_type.name.clone()]);
+    let columns = output::columns(rows.collect());
+    let arrow = output::columns(arrow(shapes).map(|(name, data_type)| [format!("  {name}"), data_type]).collect());
+    Ok(format!(
+        "{}, key ({})\n{columns}\n{}\n{arrow}\n{}\n{}\n{}\n{json}\n\n",
+        heading(&table.table.to_string()),
+        key(table).join(", "),
+        heading("Arrow"),
+        heading("Parquet"),
+        shapes.parquet,
+        heading("JSON Schema"),
+    ))
+}
+
+fn arrow(shapes: &Shapes) -> impl Iterator<Item = (String, String)> + '_ {
+    shapes.arrow.fields().iter().map(|field| (field.name().clone(), field.data_type().to_string()))
+}
