@@ -111,6 +111,7 @@ impl<'a> Attempt<'a> {
         deliveries: Vec<Delivery>,
     ) -> Result<Position> {
         let runner = self.runner;
+        runner.board.begin();
         runner.board.phase(Phase::Running);
         tracing::info!(flow = runner.settings.name, position = %checkpoint.position, "streaming");
         let from = deliveries.iter().map(|delivery| delivery.from).min().unwrap_or(checkpoint.position);

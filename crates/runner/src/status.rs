@@ -1,6 +1,7 @@
 //! What a running flow shows of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ductstream_core::{ChangeBatch, Checkpoint, DestinationStatus, Lsn, Position, SourceStatus};
 use serde::Serialize;
@@ -47,6 +48,9 @@ pub struct FlowStatus {
     pub position: Option<Position>,
     /// Commit time of the last durable transaction, in microseconds since 1970-01-01 UTC.
     pub commit_time: Option<i64>,
+    /// Commit time of the oldest change that was read and is not durable yet, in microseconds since 1970-01-01 UTC: the flow lags by the time
+    /// since then. `None` when everything that was read is durable.
+    pub oldest_pending: Option<i64>,
     /// End of the source's WAL as last heard.
     pub wal_end: Lsn,
     /// Bytes of WAL between the checkpoint and `wal_end`.
@@ -65,23 +69,27 @@ pub struct FlowStatus {
 
 /// Where the parts of the loop write their share of the status.
 #[derive(Debug, Clone)]
-pub(crate) struct StatusBoard(watch::Sender<FlowStatus>);
+pub(crate) struct StatusBoard {
+    status: watch::Sender<FlowStatus>,
+    /// End, and commit time of the first record, of each batch that is on its way.
+    pending: Arc<Mutex<VecDeque<(Position, i64)>>>,
+}
 
 impl StatusBoard {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(FlowStatus::default()))
+        Self { status: watch::Sender::new(FlowStatus::default()), pending: Arc::default() }
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<FlowStatus> {
-        self.0.subscribe()
+        self.status.subscribe()
     }
 
     pub(crate) fn snapshot(&self) -> FlowStatus {
-        self.0.borrow().clone()
+        self.status.borrow().clone()
     }
 
     pub(crate) fn phase(&self, phase: Phase) {
-        self.0.send_modify(|status| {
+        self.status.send_modify(|status| {
             status.phase = phase;
             if matches!(phase, Phase::Running | Phase::Stopped) {
                 status.error = None;
@@ -90,15 +98,26 @@ impl StatusBoard {
     }
 
     pub(crate) fn failed(&self, phase: Phase, error: &ductstream_core::Error) {
-        self.0.send_modify(|status| {
+        self.status.send_modify(|status| {
             status.phase = phase;
             status.error = Some(error.report());
             status.retries += u64::from(phase == Phase::Retrying);
         });
     }
 
+    /// An attempt begins: what was on its way comes again.
+    pub(crate) fn begin(&self) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.status.send_modify(|status| status.oldest_pending = None);
+    }
+
     pub(crate) fn read(&self, batch: &ChangeBatch) {
-        self.0.send_modify(|status| {
+        let first = batch.records().next().map(|record| record.chunk.commit_times[record.row]);
+        if let Some(time) = first {
+            self.pending.lock().unwrap_or_else(PoisonError::into_inner).push_back((batch.end, time));
+        }
+        self.status.send_modify(|status| {
+            status.oldest_pending = status.oldest_pending.or(first);
             for chunk in &batch.chunks {
                 let table = status.tables.entry(chunk.schema.table.to_string()).or_default();
                 table.rows += chunk.len() as u64;
@@ -109,7 +128,12 @@ impl StatusBoard {
     }
 
     pub(crate) fn checkpoint(&self, checkpoint: &Checkpoint) {
-        self.0.send_modify(|status| {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        while pending.pop_front_if(|(end, _)| *end <= checkpoint.position).is_some() {}
+        let oldest = pending.front().map(|(_, time)| *time);
+        drop(pending);
+        self.status.send_modify(|status| {
+            status.oldest_pending = oldest;
             status.position = Some(checkpoint.position);
             status.commit_time = checkpoint.commit_time;
             status.wal_end = status.wal_end.max(checkpoint.position.commit_lsn);
@@ -118,7 +142,7 @@ impl StatusBoard {
     }
 
     pub(crate) fn source(&self, source: &SourceStatus) {
-        self.0.send_modify(|status| {
+        self.status.send_modify(|status| {
             status.wal_end = status.wal_end.max(source.wal_end);
             status.retained_bytes = source.retained_bytes;
             status.received_bytes = source.received_bytes;
@@ -129,7 +153,7 @@ impl StatusBoard {
     }
 
     pub(crate) fn destination(&self, name: &str, destination: DestinationStatus) {
-        self.0.send_modify(|status| {
+        self.status.send_modify(|status| {
             status.destinations.insert(name.to_owned(), destination);
         });
     }
