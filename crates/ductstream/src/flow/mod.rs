@@ -1,7 +1,7 @@
 //! The flow file: read, checked, and described by a JSON Schema.
 //!
-//! A file goes through four steps, each of which knows the line of what it refuses: [`tree`] parses YAML (or JSON), [`reference`]
-//! replaces `${env:NAME}` and `${file:PATH}`, [`read`] turns the tree into [`Flow`], and [`validate`] checks what no single field can
+//! A file goes through four steps, each of which knows the line of what it refuses: `tree` parses YAML (or JSON), `reference`
+//! replaces `${env:NAME}` and `${file:PATH}`, `read` turns the tree into [`Flow`], and `validate` checks what no single field can
 //! know. Nothing here connects to anything.
 
 mod de;

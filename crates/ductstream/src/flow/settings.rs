@@ -1,4 +1,4 @@
-//! What a flow file says. Read by [`read`](super::read); described to editors by [`json_schema`](super::json_schema).
+//! What a flow file says: filled by `read`, and described to editors by [`json_schema`](super::json_schema).
 
 use ductstream_core::{ByteSize, Envelope, WireFormat};
 use ductstream_object_store::{AzureSettings, FileSettings, GcsSettings, S3Settings};

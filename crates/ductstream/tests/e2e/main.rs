@@ -4,3 +4,6 @@ mod changes;
 mod examples;
 mod faults;
 mod harness;
+mod s3;
+mod tls;
+mod types;

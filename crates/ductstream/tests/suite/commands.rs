@@ -43,12 +43,12 @@ impl Shop {
         Process::start(DUCTSTREAM, arguments, &[("DUCTSTREAM_STATE", state.as_str()), ("RUST_LOG", "info")])
     }
 
-    async fn run(&self, arguments: &[&str]) -> Finished {
-        self.start(arguments).wait().await
+    async fn run(&self, arguments: &[&str], code: i32) -> Finished {
+        self.start(arguments).wait().await.expect_code(code)
     }
 
     async fn json(&self, arguments: &[&str], code: i32) -> Value {
-        let finished = self.run(arguments).await.expect_code(code);
+        let finished = self.run(arguments, code).await;
         serde_json::from_str(&finished.stdout).unwrap()
     }
 
@@ -67,13 +67,13 @@ async fn init_writes_a_flow_file_that_passes_its_check_and_overwrites_nothing() 
     for version in supported_versions() {
         let shop = Shop::new(version).await;
         let (url, file) = (shop.database.url(), shop.path("new.yaml"));
-        shop.run(&["init", &url, "--output", &file]).await.expect_code(0);
+        shop.run(&["init", &url, "--output", &file], 0).await;
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.contains("- public.orders ") && text.contains("- \"public.Odd name\" "), "{text}");
         assert!(text.contains("# - public.log "), "the table without a key is left out\n{text}");
         let report = shop.json(&["check", &file, "--json"], 0).await;
         assert_eq!(report["ok"], true, "{report:#}");
-        let again = shop.run(&["init", &url, "--output", &file]).await.expect_code(2);
+        let again = shop.run(&["init", &url, "--output", &file], 2).await;
         assert!(again.stderr.contains("does not exist yet"), "{}", again.stderr);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
@@ -83,7 +83,7 @@ async fn init_writes_a_flow_file_that_passes_its_check_and_overwrites_nothing() 
 async fn check_creates_nothing_and_exits_with_3_when_something_would_fail() {
     let shop = Shop::new(18).await;
     let flow = shop.path("flow.yaml");
-    shop.run(&["check", &flow]).await.expect_code(0);
+    shop.run(&["check", &flow], 0).await;
     assert_eq!((shop.slots().await.as_str(), shop.publications().await.as_str()), ("0", "0"));
     assert!(!Path::new(&shop.path("state")).exists() && !Path::new(&shop.path("out")).exists());
     shop.database.execute("DROP TABLE orders").await;
@@ -103,9 +103,9 @@ async fn schema_shows_each_table_as_it_would_arrive() {
         assert_eq!(orders["columns"][2], serde_json::json!({"name": "amount", "type": "numeric(12,2)"}));
         assert!(orders["parquet"].as_str().unwrap().contains("DECIMAL(12,2)"), "{orders:#}");
         assert!(orders["json"]["properties"]["_op"].is_object(), "{orders:#}");
-        let text = shop.run(&["schema", &shop.path("flow.yaml"), "--table", "ord*"]).await.expect_code(0);
+        let text = shop.run(&["schema", &shop.path("flow.yaml"), "--table", "ord*"], 0).await;
         assert!(text.stdout.starts_with("public.orders, key (id)\n"), "{}", text.stdout);
-        shop.run(&["schema", &shop.path("flow.yaml"), "--table", "nothing"]).await.expect_code(2);
+        shop.run(&["schema", &shop.path("flow.yaml"), "--table", "nothing"], 2).await;
     }
 }
 
@@ -129,16 +129,16 @@ async fn cleanup_drops_what_the_flow_created_and_nothing_else() {
         let shop = Shop::new(version).await;
         let flow = shop.path("flow.yaml");
         shop.database.execute("CREATE PUBLICATION mine FOR TABLE log").await;
-        shop.run(&["run", &flow, "--until-idle"]).await.expect_code(0);
+        shop.run(&["run", &flow, "--until-idle"], 0).await;
         assert_eq!((shop.slots().await.as_str(), shop.publications().await.as_str()), ("1", "2"));
-        let asked = shop.run(&["cleanup", &flow]).await.expect_code(2);
+        let asked = shop.run(&["cleanup", &flow], 2).await;
         assert!(asked.stderr.contains("--yes"), "{}", asked.stderr);
         assert_eq!(shop.slots().await, "1", "nothing is dropped unasked");
-        shop.run(&["cleanup", &flow, "--yes"]).await.expect_code(0);
+        shop.run(&["cleanup", &flow, "--yes"], 0).await;
         assert_eq!(shop.slots().await, "0");
         assert_eq!(shop.database.query_value("SELECT string_agg(pubname, ',') FROM pg_publication").await, "mine");
         // Nothing is left, and that is no error; the flow begins anew.
-        shop.run(&["cleanup", &flow, "--yes"]).await.expect_code(0);
+        shop.run(&["cleanup", &flow, "--yes"], 0).await;
     }
 }
 
@@ -151,8 +151,8 @@ async fn cleanup_keeps_a_slot_and_a_publication_that_the_flow_found() {
     let flow = std::fs::read_to_string(shop.path("flow.yaml")).unwrap();
     let flow = flow.replace("tables: [public.orders]", &format!("publication: mine, slot: {slot}"));
     std::fs::write(shop.path("flow.yaml"), flow).unwrap();
-    shop.run(&["run", &shop.path("flow.yaml"), "--until-idle"]).await.expect_code(0);
-    shop.run(&["cleanup", &shop.path("flow.yaml"), "--yes"]).await.expect_code(0);
+    shop.run(&["run", &shop.path("flow.yaml"), "--until-idle"], 0).await;
+    shop.run(&["cleanup", &shop.path("flow.yaml"), "--yes"], 0).await;
     assert_eq!((shop.slots().await.as_str(), shop.publications().await.as_str()), ("1", "1"));
 }
 
@@ -165,11 +165,11 @@ async fn slots_are_listed_and_dropped_by_name() {
     let listed = slots.as_array().unwrap().iter().find(|found| found["name"] == slot.as_str()).unwrap().clone();
     assert_eq!((&listed["active"], &listed["plugin"]), (&Value::Bool(false), &Value::from("pgoutput")));
     assert!(listed["retained_bytes"].is_u64() && listed["confirmed_flush"].is_string(), "{listed}");
-    let table = shop.run(&["slot", "list", &shop.path("flow.yaml")]).await.expect_code(0);
+    let table = shop.run(&["slot", "list", &shop.path("flow.yaml")], 0).await;
     assert!(table.stdout.starts_with("SLOT ") && table.stdout.contains(&slot), "{}", table.stdout);
-    shop.run(&["slot", "drop", &url, &slot]).await.expect_code(0);
+    shop.run(&["slot", "drop", &url, &slot], 0).await;
     assert_eq!(shop.slots().await, "0");
-    let missing = shop.run(&["slot", "drop", &url, &slot]).await.expect_code(2);
+    let missing = shop.run(&["slot", "drop", &url, &slot], 2).await;
     assert!(missing.stderr.contains("there is no slot"), "{}", missing.stderr);
 }
 
@@ -216,7 +216,7 @@ async fn tail_as_json_watches_every_own_table_in_the_envelope_native() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tail_of_a_table_that_is_not_there_says_so_and_creates_nothing() {
     let shop = Shop::new(18).await;
-    let finished = shop.run(&["tail", &shop.database.url(), "public.ordres"]).await.expect_code(2);
+    let finished = shop.run(&["tail", &shop.database.url(), "public.ordres"], 2).await;
     assert!(finished.stderr.contains("public.orders"), "{}", finished.stderr);
     assert_eq!((shop.slots().await.as_str(), shop.publications().await.as_str()), ("0", "0"));
 }
@@ -227,7 +227,7 @@ async fn a_flow_prints_to_standard_output_until_its_reader_leaves() {
     let flow = std::fs::read_to_string(shop.path("flow.yaml")).unwrap();
     let (start, _) = flow.split_once("  - {name: out").unwrap();
     std::fs::write(shop.path("flow.yaml"), format!("{start}  - {{name: out, type: stdout}}\n")).unwrap();
-    shop.run(&["run", &shop.path("flow.yaml"), "--until-idle"]).await.expect_code(0);
+    shop.run(&["run", &shop.path("flow.yaml"), "--until-idle"], 0).await;
     shop.database.execute("INSERT INTO orders SELECT n, 'x', n FROM generate_series(1, 20000) n").await;
     let command = format!("set -o pipefail; '{DUCTSTREAM}' run '{}' | head -n 3", shop.path("flow.yaml"));
     let state = shop.path("state");
@@ -237,7 +237,7 @@ async fn a_flow_prints_to_standard_output_until_its_reader_leaves() {
         finished.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
     assert_eq!(ids, [1, 2, 3]);
     // What was not printed as a whole is not durable, so nothing is lost.
-    let rest = shop.run(&["run", &shop.path("flow.yaml"), "--until-idle"]).await.expect_code(0);
+    let rest = shop.run(&["run", &shop.path("flow.yaml"), "--until-idle"], 0).await;
     assert_eq!(serde_json::from_str::<Value>(rest.stdout.lines().last().unwrap()).unwrap()["id"], 20000);
 }
 
