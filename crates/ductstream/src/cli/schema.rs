@@ -1,7 +1,9 @@
 //! `ductstream schema`: what each table looks like where it arrives.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use arrow_schema::{DataType, Field, FieldRef};
 use clap::Args;
 use console::Style;
 use ductstream_core::{Error, Result, TableSchema};
@@ -106,5 +108,20 @@ fn report(table: &TableSchema, shapes: &Shapes) -> Result<String> {
 }
 
 fn arrow(shapes: &Shapes) -> impl Iterator<Item = (String, String)> + '_ {
-    shapes.arrow.fields().iter().map(|field| (field.name().clone(), field.data_type().to_string()))
+    shapes.arrow.fields().iter().map(|field| (field.name().clone(), without_metadata(field.data_type()).to_string()))
+}
+
+/// The same type, its inner fields without the metadata that nobody reads on a terminal.
+fn without_metadata(data_type: &DataType) -> DataType {
+    let bare = |field: &FieldRef| {
+        let data_type = without_metadata(field.data_type());
+        Arc::new(Field::new(field.name(), data_type, field.is_nullable()))
+    };
+    match data_type {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(bare).collect()),
+        DataType::List(item) => DataType::List(bare(item)),
+        DataType::FixedSizeList(item, length) => DataType::FixedSizeList(bare(item), *length),
+        DataType::Map(entries, sorted) => DataType::Map(bare(entries), *sorted),
+        other => other.clone(),
+    }
 }

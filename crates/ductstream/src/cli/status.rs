@@ -1,5 +1,6 @@
 //! A running flow's status, for a terminal, a log or a program.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use console::Style;
@@ -18,6 +19,9 @@ const JSON_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a log gets a line.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What "now" means in rows per second.
+const RATE_WINDOW: Duration = Duration::from_secs(2);
 
 /// Tables that a terminal shows, the busiest first.
 const LIVE_TABLES: usize = 10;
@@ -39,16 +43,15 @@ pub(crate) struct Progress {
     rate: Rate,
 }
 
-/// Rows per second between two looks.
+/// Rows per second over the last looks: batches come unevenly, and a number that jumps cannot be read.
 struct Rate {
-    at: Instant,
-    rows: u64,
+    looks: VecDeque<(Instant, u64)>,
     per_second: f64,
 }
 
 impl Progress {
     pub(crate) fn new(flow: String, display: Display) -> Self {
-        Self { flow, display, rate: Rate { at: Instant::now(), rows: 0, per_second: 0.0 } }
+        Self { flow, display, rate: Rate::since(Instant::now()) }
     }
 
     /// Shows the status until its sender is gone, and then the last one.
@@ -74,7 +77,7 @@ impl Progress {
     }
 
     fn show(&mut self, status: &FlowStatus) {
-        self.rate.look(status.rows);
+        self.rate.look(Instant::now(), status.rows);
         let lag_seconds = lag_seconds(status, SystemTime::now());
         match &self.display {
             Display::Live(screen) => screen.show(self.lines(status, lag_seconds)),
@@ -146,13 +149,20 @@ impl Progress {
 }
 
 impl Rate {
-    fn look(&mut self, rows: u64) {
-        let now = Instant::now();
-        let seconds = now.duration_since(self.at).as_secs_f64();
-        if seconds > 0.0 {
-            self.per_second = rows.saturating_sub(self.rows) as f64 / seconds;
+    fn since(start: Instant) -> Self {
+        Self { looks: VecDeque::from([(start, 0)]), per_second: 0.0 }
+    }
+
+    fn look(&mut self, now: Instant, rows: u64) {
+        // The oldest look that is kept is the last one before the window.
+        while self.looks.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= RATE_WINDOW) {
+            self.looks.pop_front();
         }
-        (self.at, self.rows) = (now, rows);
+        if let Some((at, before)) = self.looks.front() {
+            let seconds = now.duration_since(*at).as_secs_f64();
+            self.per_second = if seconds > 0.0 { rows.saturating_sub(*before) as f64 / seconds } else { 0.0 };
+        }
+        self.looks.push_back((now, rows));
     }
 }
 
@@ -179,9 +189,9 @@ fn objects(status: &FlowStatus) -> u64 {
     status.destinations.values().map(|destination| destination.objects).sum()
 }
 
-/// Age of the last durable transaction; zero when nothing newer is known of.
+/// Age of the oldest change that is not durable; zero when everything that was read is.
 fn lag_seconds(status: &FlowStatus, now: SystemTime) -> f64 {
-    let Some(commit_time) = status.commit_time.filter(|_| status.lag_bytes > 0) else { return 0.0 };
+    let Some(commit_time) = status.oldest_pending else { return 0.0 };
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
     now.saturating_sub(commit_time).max(0) as f64 / 1e6
 }
@@ -245,11 +255,26 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_is_that_of_the_last_two_seconds() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut rate = Rate::since(start);
+        rate.look(at(500), 500);
+        assert_eq!(rate.per_second, 1000.0);
+        (1..=8).for_each(|look| rate.look(at(500 + look * 500), 500));
+        assert_eq!(rate.per_second, 0.0, "what was long ago does not count");
+        rate.look(at(5000), 2500);
+        assert_eq!(rate.per_second, 1000.0, "one burst is spread over the window");
+        rate.look(at(60_000), 2500);
+        assert!(rate.per_second < 50.0, "looks that are far apart still give a rate");
+    }
+
+    #[test]
     fn lag_is_zero_when_everything_known_is_durable() {
         let now = UNIX_EPOCH + Duration::from_secs(10);
-        let status = FlowStatus { commit_time: Some(7_500_000), lag_bytes: 1, ..FlowStatus::default() };
+        let status = FlowStatus { oldest_pending: Some(7_500_000), ..FlowStatus::default() };
         assert_eq!(lag_seconds(&status, now), 2.5);
-        assert_eq!(lag_seconds(&FlowStatus { lag_bytes: 0, ..status }, now), 0.0);
+        assert_eq!(lag_seconds(&FlowStatus { oldest_pending: None, ..status }, now), 0.0);
     }
 
     #[test]

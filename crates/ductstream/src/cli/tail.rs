@@ -11,6 +11,7 @@ use ductstream_postgres::catalog::{pattern, publication, table};
 use ductstream_postgres::connect::Connection;
 use ductstream_postgres::settings::SourceSettings;
 use ductstream_postgres::source::PostgresSource;
+use ductstream_postgres::types::SpecialValues;
 use ductstream_wire::{JsonLines, JsonSettings};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::change::{ChangePrinter, dim};
 use super::exit::Exit;
 use super::screen::Screen;
-use super::target::{Target, connect};
+use super::target::{Target, connect, postgres};
 use super::{Global, output, signals};
 
 const EXAMPLES: &str = "\
@@ -56,7 +57,7 @@ pub(crate) async fn run(args: TailArgs, global: &Global, screen: &Screen) -> Res
     let publications = tables.publish(&mut connection, &name).await;
     if let Ok(publications) = &publications {
         screen.message(&format!("watching {tables} on {}; Ctrl-C to end", connection.address()));
-        let settings = settings(target.url(), &name, publications)?;
+        let settings = settings(&target, &name, publications, args.json)?;
         let result = follow(settings, &name, Printer::new(args.json)?, &stop).await;
         let dropped = drop_publications(connection, target.url(), &name).await;
         return result.and(dropped).map(|()| Exit::Done);
@@ -197,11 +198,17 @@ fn inserts_only(publication: &str) -> String {
     format!("{publication}_inserts")
 }
 
-fn settings(url: &str, slot: &str, publications: &[String]) -> Result<SourceSettings> {
-    let settings =
-        json!({"url": url, "publication": publications, "slot": slot, "heartbeat": "0s", "special_values": "text"});
-    serde_json::from_value(settings)
-        .map_err(|error| Error::bug("the settings of a tail cannot be read").with_source(error))
+fn settings(target: &Target, slot: &str, publications: &[String], json: bool) -> Result<SourceSettings> {
+    let settings = json!({"url": target.url(), "publication": publications, "slot": slot, "heartbeat": "0s"});
+    let mut settings: SourceSettings = serde_json::from_value(settings)
+        .map_err(|error| Error::bug("the settings of a tail cannot be read").with_source(error))?;
+    settings.special_values = match target {
+        Target::Flow(flow) => postgres(flow).special_values,
+        // People read every value as PostgreSQL prints it; JSON keeps the envelope's own forms.
+        Target::Url(_) if !json => SpecialValues::Text,
+        Target::Url(_) => settings.special_values,
+    };
+    Ok(settings)
 }
 
 /// Drops them on the connection at hand, or on a new one when that was lost.
