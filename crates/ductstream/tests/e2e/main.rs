@@ -4,6 +4,8 @@ mod changes;
 mod examples;
 mod faults;
 mod harness;
+mod network;
+mod refusals;
 mod s3;
 mod tls;
 mod types;

@@ -18,10 +18,12 @@ use super::{Format, SpecialValues, ValueError, layout, text_output};
 /// The named fields of a composite type.
 type TypedFields = Arc<[(String, Typed)]>;
 
-/// Reads the header of a binary composite.
-fn read_header(fields: &[(String, Typed)], reader: &mut Reader<'_>) -> Result<(), ValueError> {
+/// Reads the header of a binary composite: the number of its fields, which may be fewer than the type has today.
+///
+/// New attributes of a type stand at its end, and the server itself reads them as null from rows that are older.
+fn read_header(fields: &[(String, Typed)], reader: &mut Reader<'_>) -> Result<usize, ValueError> {
     let count = reader.count(8)?;
-    if count == fields.len() { Ok(()) } else { Err(changed(format!("{count} fields instead of {}", fields.len()))) }
+    if count <= fields.len() { Ok(count) } else { Err(changed(format!("{count} fields instead of {}", fields.len()))) }
 }
 
 /// Reads a field's value, and makes sure that its type is the expected one.
@@ -60,9 +62,10 @@ impl Composites {
 
     fn append_binary(&mut self, bytes: &[u8]) -> Result<(), ValueError> {
         let mut reader = Reader::new(bytes);
-        read_header(&self.types, &mut reader)?;
-        for (field, column) in self.types.iter().zip(&mut self.columns) {
-            column.append_part(Format::Binary, read_field(field, &mut reader)?)?;
+        let count = read_header(&self.types, &mut reader)?;
+        for (index, (field, column)) in self.types.iter().zip(&mut self.columns).enumerate() {
+            let value = if index < count { read_field(field, &mut reader)? } else { None };
+            column.append_part(Format::Binary, value)?;
         }
         reader.finish()
     }
@@ -71,6 +74,10 @@ impl Composites {
         let mut literal = Literal::new(text);
         literal.expect(b'(')?;
         for (index, column) in self.columns.iter_mut().enumerate() {
+            if index > 0 && literal.peek() == Some(b')') {
+                column.append_part(Format::Text, None)?;
+                continue;
+            }
             if index > 0 {
                 literal.expect(b',')?;
             }
@@ -124,9 +131,9 @@ impl Column for Composites {
 /// Appends a binary composite as the server prints it.
 pub(super) fn render(fields: &[(String, Typed)], bytes: &[u8], out: &mut String) -> Result<(), ValueError> {
     let mut reader = Reader::new(bytes);
-    read_header(fields, &mut reader)?;
+    let count = read_header(fields, &mut reader)?;
     out.push('(');
-    for (index, field) in fields.iter().enumerate() {
+    for (index, field) in fields.iter().take(count).enumerate() {
         if index > 0 {
             out.push(',');
         }

@@ -1,0 +1,393 @@
+//! Every type, from a real server through the binary into files, against what the server prints.
+
+#[path = "types/columns.rs"]
+mod columns;
+#[path = "types/literal.rs"]
+mod literal;
+
+use std::collections::{BTreeMap, HashSet};
+
+use ductstream_testkit::postgres::{Postgres, TestDatabase, supported_versions};
+use ductstream_testkit::python;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::harness::{Flow, Shape, files};
+use columns::{COLUMNS, Column, Kind, SETUP, SPECIAL};
+use literal::literal;
+
+/// A row's image as a reader found it: each column's value as a literal of PostgreSQL, `None` for null.
+#[derive(Debug)]
+struct Found {
+    op: String,
+    /// `after` or `before` of the envelope `native`.
+    image: Option<String>,
+    values: BTreeMap<String, Option<String>>,
+}
+
+/// A table of columns `c0`, `c1`, ... that is published, and a copy of its rows that stays.
+struct Table<'a> {
+    database: &'a TestDatabase,
+    name: &'static str,
+    columns: Vec<(String, &'static Column)>,
+    /// What each value has already been found equal to.
+    judged: HashSet<(String, String, Option<String>)>,
+}
+
+impl<'a> Table<'a> {
+    async fn create(database: &'a TestDatabase, name: &'static str, columns: &'static [Column]) -> Self {
+        let version = database.cluster().major();
+        let columns = columns.iter().enumerate().filter(|(_, column)| column.since <= version);
+        let columns: Vec<_> = columns.map(|(index, column)| (format!("c{index}"), column)).collect();
+        let definitions: Vec<String> =
+            columns.iter().map(|(name, column)| format!("{name} {}", column.sql_type)).collect();
+        let definitions = definitions.join(", ");
+        database
+            .execute(&format!(
+                "create table {name} (id int primary key, {definitions}); alter table {name} replica identity full"
+            ))
+            .await;
+        Self { database, name, columns, judged: HashSet::new() }
+    }
+
+    /// Inserts one row per value (the last one is all null), updates all rows without changing a value, keeps a copy, and deletes them.
+    async fn change(&self) {
+        let rows = self.columns.iter().map(|(_, column)| column.values.len()).max().unwrap();
+        let name = self.name;
+        for row in 0..=rows {
+            let present = || self.columns.iter().filter_map(|(name, column)| Some((name, column.values.get(row)?)));
+            let names: String = present().map(|(name, _)| format!(", {name}")).collect();
+            let values: String = present().map(|(_, value)| format!(", {value}")).collect();
+            self.database.execute(&format!("insert into {name} (id{names}) values ({row}{values})")).await;
+        }
+        self.database
+            .execute(&format!(
+                "create schema kept; create table kept.{name} as table {name}; update {name} set id = id; delete from {name}"
+            ))
+            .await;
+    }
+
+    async fn rows(&self) -> usize {
+        self.database.query_value(&format!("select count(*) from kept.{}", self.name)).await.parse().unwrap()
+    }
+
+    /// Compares one column of all images with what the server prints.
+    async fn compare(&mut self, at: &str, name: &str, column: &Column, json: bool, found: &[Found]) {
+        let shown = |value: &str| {
+            format!("case when {value} is not distinct from null then null else format('%s', {value}) end")
+        };
+        let expected: BTreeMap<String, Option<String>> = self
+            .database
+            .query(&format!("select id, {} from kept.{}", shown(name), self.name))
+            .await
+            .into_iter()
+            .map(|mut row| (row[0].take().unwrap(), row[1].take()))
+            .collect();
+        let exact = matches!(column.kind, Kind::Text | Kind::Json) || json && matches!(column.kind, Kind::Range);
+        let wrong = |id: &str, found: &dyn std::fmt::Debug| {
+            let clip = |text: String| text.chars().take(400).collect::<String>();
+            let (found, expected) = (clip(format!("{found:?}")), clip(format!("{:?}", expected[id])));
+            format!(
+                "{at}: table {}, column {name} {}, row {id}: found {found}, the server has {expected}",
+                self.name, column.sql_type
+            )
+        };
+        let mut unlike = Vec::new();
+        for image in found {
+            let id = image.values["id"].clone().unwrap();
+            let value = image.values.get(name).unwrap_or_else(|| panic!("{}", wrong(&id, &"no column")));
+            let expected = match column.kind {
+                Kind::Json if json => expected[&id].as_deref().and_then(on_one_line),
+                _ => expected[&id].clone(),
+            };
+            if *value != expected {
+                assert!(!exact && value.is_some() && expected.is_some(), "{}", wrong(&id, value));
+                unlike.push((id, value.clone()));
+            }
+        }
+        // Another way to write the same value: the server decides. Without modifiers, so that nothing is rounded or padded.
+        let of_type = format!(
+            "select format_type(atttypid, -1) from pg_attribute where attrelid = 'kept.{}'::regclass and attname = '{name}'",
+            self.name
+        );
+        let of_type = self.database.query_value(&of_type).await;
+        for (id, value) in unlike {
+            if !self.judged.insert((name.to_owned(), id.clone(), value.clone())) {
+                continue;
+            }
+            let written = format!("E'{}'", value.as_ref().unwrap().replace('\\', "\\\\").replace('\'', "\\'"));
+            let same = format!("select {} from (select {written}::{of_type} v)", shown("v")) + " read";
+            if let Err(error) = self.database.try_execute(&same).await {
+                panic!("{}: {error:?}", wrong(&id, &value));
+            }
+            let read = self.database.query(&same).await;
+            assert_eq!(read[0][0], expected[&id], "{}", wrong(&id, &value));
+        }
+    }
+
+    async fn agrees(&mut self, flow: &Flow, shape: &Shape<'_>) {
+        let at = format!(
+            "PostgreSQL {}, {} {}, {}",
+            self.database.cluster().major(),
+            shape.format,
+            shape.envelope,
+            shape.source.trim().replace('\n', ",")
+        );
+        let json = shape.format == "json";
+        let mut found = match json {
+            true => self.found_in_json(flow, shape.envelope),
+            false => found_in_parquet(flow, self.name, shape.envelope),
+        };
+        let rows = self.rows().await;
+        if shape.envelope == "flat" {
+            let deletes = found.extract_if(.., |found| found.op == "delete").collect::<Vec<_>>();
+            assert_eq!((deletes.len(), found.len()), (rows, 2 * rows), "{at}");
+            for (column, value) in deletes.iter().flat_map(|found| &found.values) {
+                assert_eq!(column == "id", value.is_some(), "{at}: column {column} of a delete is {value:?}");
+            }
+        }
+        let image =
+            |op: &str, image: &str| found.iter().filter(|it| it.op == op && it.image.as_deref() == Some(image)).count();
+        if shape.envelope == "native" {
+            let counts = [
+                image("insert", "after"),
+                image("update", "before"),
+                image("update", "after"),
+                image("delete", "before"),
+            ];
+            assert_eq!((counts, found.len()), ([rows; 4], 4 * rows), "{at}");
+        }
+        for (name, column) in self.columns.clone() {
+            self.compare(&at, &name, column, json, &found).await;
+        }
+    }
+
+    fn found_in_json(&self, flow: &Flow, envelope: &str) -> Vec<Found> {
+        let files = files(&flow.out().join(format!("public.{}", self.name)), "jsonl");
+        let texts: Vec<String> = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        let lines = texts.iter().flat_map(|text| text.lines());
+        lines.flat_map(|line| self.images(line, envelope)).collect()
+    }
+
+    fn images(&self, line: &str, envelope: &str) -> Vec<Found> {
+        let fields: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let string = |name: &str| serde_json::from_str::<String>(fields[name].get()).unwrap();
+        if envelope == "flat" {
+            return vec![Found { op: string("_op"), image: None, values: self.values(fields) }];
+        }
+        let images = ["after", "before"].into_iter().filter(|name| fields[*name].get() != "null");
+        images
+            .map(|name| Found {
+                op: string("op"),
+                image: Some(name.to_owned()),
+                values: self.values(serde_json::from_str(fields[name].get()).unwrap()),
+            })
+            .collect()
+    }
+
+    fn values(&self, fields: BTreeMap<String, Box<RawValue>>) -> BTreeMap<String, Option<String>> {
+        let columns = fields.into_iter().filter(|(name, _)| !name.starts_with('_'));
+        columns
+            .map(|(name, raw)| {
+                let kind =
+                    self.columns.iter().find(|(column, _)| *column == name).map_or(Kind::Bare, |(_, it)| it.kind);
+                let value = match kind {
+                    Kind::Json => Some(raw.get().to_owned()).filter(|raw| raw != "null"),
+                    kind => {
+                        literal(kind, &serde_json::from_str(raw.get()).unwrap_or_else(|error| panic!("{error}: {raw}")))
+                    }
+                };
+                (name, value)
+            })
+            .collect()
+    }
+}
+
+/// JSON text as it stands in a line; `null` there is not told from a null column.
+fn on_one_line(text: &str) -> Option<String> {
+    let text = text.replace(['\n', '\r'], " ").trim_matches([' ', '\t']).to_owned();
+    Some(text).filter(|text| text != "null")
+}
+
+fn found_in_parquet(flow: &Flow, table: &str, envelope: &str) -> Vec<Found> {
+    let directory = flow.out().join(format!("public.{table}"));
+    let printed = python::run(include_str!("types/parquet.py"), &[directory.to_str().unwrap(), envelope]);
+    printed
+        .lines()
+        .map(|line| {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            let values = row["values"].as_object().unwrap().iter().map(|(name, value)| (name.clone(), text(value)));
+            Found { op: text(&row["op"]).unwrap(), image: text(&row["image"]), values: values.collect() }
+        })
+        .collect()
+}
+
+async fn with_types(version: u16) -> TestDatabase {
+    let database = Postgres::version(version).await.database().await;
+    database.execute(SETUP).await;
+    database
+}
+
+const BINARY: [&str; 2] = ["  binary: true", "  binary: false"];
+const SHAPES: [(&str, &str); 4] = [("json", "flat"), ("json", "native"), ("parquet", "flat"), ("parquet", "native")];
+
+/// Creates a flow per shape, changes the table, and compares what each delivers.
+async fn every_shape_agrees(version: u16, columns: &'static [Column], policy: &str) {
+    let database = with_types(version).await;
+    let mut table = Table::create(&database, "types", columns).await;
+    let sources = BINARY.map(|binary| format!("{binary}\n  special_values: {policy}"));
+    let mut flows = Vec::new();
+    for source in &sources {
+        for (format, envelope) in SHAPES {
+            let shape = Shape { format, envelope, source, tables: &["public.types"], ..Shape::default() };
+            let flow = Flow::at(&database.url(), &format!("{}_{}", database.name(), flows.len()), &shape);
+            flow.create().await;
+            flows.push((flow, shape));
+        }
+    }
+    table.change().await;
+    for (flow, shape) in &flows {
+        flow.drain().await;
+        table.agrees(flow, shape).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_value_of_every_type_arrives_as_the_server_prints_it() {
+    for version in supported_versions() {
+        every_shape_agrees(version, COLUMNS, "error").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_text_policy_values_beyond_the_arrow_type_arrive_as_the_server_prints_them() {
+    for version in supported_versions() {
+        every_shape_agrees(version, SPECIAL, "text").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_null_policy_only_values_beyond_the_arrow_type_are_null() {
+    for version in supported_versions() {
+        let database = with_types(version).await;
+        database
+            .execute("create table t (id int primary key, n numeric(12,2), d date, l int[], dr daterange, x numeric)")
+            .await;
+        for (format, binary) in [("json", BINARY[0]), ("json", BINARY[1]), ("parquet", BINARY[0])] {
+            let source = format!("{binary}\n  special_values: \"null\"");
+            let shape = Shape { format, source: &source, ..Shape::default() };
+            let flow = Flow::at(&database.url(), &format!("{}_{format}_{}", database.name(), binary.len()), &shape);
+            flow.create().await;
+            database
+                .execute(
+                    "insert into t values (1, 'NaN', 'infinity', '{{1}}', '[2024-01-01,infinity)', 'NaN'),
+                                          (2, 1, '2024-01-01', '{1,NULL}', '[2024-01-01,2024-01-02)', 1); delete from t",
+                )
+                .await;
+            flow.drain().await;
+            if format == "json" {
+                let rows: Vec<Value> = flow
+                    .records("public.t")
+                    .iter()
+                    .filter(|row| row["_op"] == "insert")
+                    .map(|row| json!([row["id"], row["n"], row["d"], row["l"], row["dr"], row["x"]]))
+                    .collect();
+                assert_eq!(
+                    rows,
+                    [
+                        json!([1, null, null, null, null, "NaN"]),
+                        json!([2, "1.00", "2024-01-01", [1, null], "[2024-01-01,2024-01-02)", "1"]),
+                    ]
+                );
+                continue;
+            }
+            let rows = found_in_parquet(&flow, "t", "flat");
+            let nulls = |row: &Found| row.values.values().map(Option::is_none).collect::<Vec<_>>();
+            assert_eq!(nulls(&rows[0]), [true, true, false, true, true, false], "d, dr, id, l, n, x");
+            assert_eq!(nulls(&rows[1]), [false; 6]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_error_policy_the_flow_stops_naming_the_value_and_goes_on_where_it_stood_under_another() {
+    let specials = [("numeric(12,2)", "NaN"), ("date", "infinity"), ("timestamptz", "-infinity"), ("int[]", "{{1,2}}")];
+    for version in supported_versions() {
+        for (index, (sql_type, value)) in specials.into_iter().enumerate() {
+            for format in ["json", "parquet"] {
+                let database = with_types(version).await;
+                database
+                    .execute(&format!(
+                        "create table t (id int, part text, \"the value\" {sql_type}, primary key (part, id))"
+                    ))
+                    .await;
+                let binary = BINARY[index % 2];
+                let source = format!("{binary}\n  special_values: error");
+                let mut flow = Flow::new(&database, &Shape { format, source: &source, ..Shape::default() });
+                flow.create().await;
+                database
+                    .execute(
+                        "insert into t values (1, 'before', null); begin; insert into t values (2, 'within', null)",
+                    )
+                    .await;
+                database
+                    .execute(&format!(
+                        "insert into t values (3, 'key', '{value}'); insert into t values (4, 'after', null); commit"
+                    ))
+                    .await;
+                database.execute("insert into t values (5, 'later', null)").await;
+
+                for _ in 0..2 {
+                    let (code, message) = flow.fails("run", &["--until-idle"]).await;
+                    assert_eq!(code, 1, "{message}");
+                    for named in ["public.t", "the value", "key", "3", "special_values", value] {
+                        assert!(message.contains(named), "{named} is not in: {message}");
+                    }
+                }
+
+                flow.edit("special_values: error", "special_values: text");
+                flow.drain().await;
+                if format == "json" {
+                    let rows: Vec<Value> =
+                        flow.records("public.t").iter().map(|row| json!([row["id"], row["the value"]])).collect();
+                    assert_eq!(
+                        rows,
+                        [json!([1, null]), json!([2, null]), json!([3, value]), json!([4, null]), json!([5, null])]
+                    );
+                } else {
+                    let rows = found_in_parquet(&flow, "t", "flat");
+                    let ids: Vec<_> = rows.iter().map(|row| row.values["id"].as_deref().unwrap()).collect();
+                    assert_eq!(ids, ["1", "2", "3", "4", "5"]);
+                    assert_eq!(rows[2].values["the value"].as_deref(), Some(value));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_added_to_an_enum_and_a_type_made_while_the_flow_is_away_arrive() {
+    for version in supported_versions() {
+        let database = with_types(version).await;
+        database.execute("create table t (id int primary key, m mood, ms mood[])").await;
+        let flow = Flow::new(&database, &Shape::default());
+        flow.create().await;
+        database.execute("insert into t values (1, 'sad', '{ok}')").await;
+        database.execute("alter type mood add value 'new, \"one\"' before 'sad'").await;
+        database.execute("insert into t values (2, 'new, \"one\"', array['new, \"one\"', 'sad']::mood[])").await;
+        database.execute("create type late as (a int, m mood); alter table t add l late").await;
+        database.execute("insert into t values (3, 'ok', '{}', row(7, 'ok'))").await;
+        database.execute("alter type late add attribute b date; insert into t values (4, null, null, row(8, 'sad', '2024-01-01'))").await;
+        flow.drain().await;
+        let rows: Vec<Value> =
+            flow.records("public.t").iter().map(|row| json!([row["id"], row["m"], row["ms"], row["l"]])).collect();
+        assert_eq!(
+            rows[..2],
+            [json!([1, "sad", ["ok"], null]), json!([2, "new, \"one\"", ["new, \"one\"", "sad"], null])]
+        );
+        assert_eq!(rows[2][3]["a"], 7);
+        assert_eq!(rows[3], json!([4, null, null, {"a": 8, "m": "sad", "b": "2024-01-01"}]));
+    }
+}

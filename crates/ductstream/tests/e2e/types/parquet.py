@@ -1,0 +1,125 @@
+# Prints each row of a table's Parquet objects, as JSON: operation, id, and each column's value as a literal of PostgreSQL.
+# parquet.py DIRECTORY flat|native
+import base64, datetime, decimal, glob, json, math, sys
+import pyarrow as pa, pyarrow.parquet as pq
+
+directory, envelope = sys.argv[1:3]
+EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+def date(days):
+    # 400 years are 146097 days; python's own dates begin with year 1.
+    cycles, rest = divmod(days + EPOCH - 1, 146097)
+    day = datetime.date.fromordinal(rest + 1)
+    year = day.year + 400 * cycles
+    return f"{year if year > 0 else 1 - year:04}-{day.month:02}-{day.day:02}", "" if year > 0 else " BC"
+
+
+def time(micros):
+    seconds, micros = divmod(micros, 1_000_000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}"
+
+
+def timestamp(micros, zone):
+    days, micros = divmod(micros, 86_400_000_000)
+    day, era = date(days)
+    return f"{day} {time(micros)}{zone}{era}"
+
+
+def real(value):
+    return repr(value) if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+
+
+def quoted(text):
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def items(values, delimiter=","):
+    return "{" + delimiter.join("NULL" if v is None else quoted(v) for v in values) + "}"
+
+
+def interval(scalar):
+    months, days, micros = (scalar[name].as_py() for name in ("months", "days", "micros"))
+    return f"{months} mons {days} days {'-' if micros < 0 else ''}{time(abs(micros))}"
+
+
+def range_(scalar):
+    if scalar["empty"].as_py():
+        return "empty"
+    lower, upper = literal(scalar["lower"]), literal(scalar["upper"])
+    bound = lambda v: "" if v is None else quoted(v)
+    return ("[" if scalar["lower_inc"].as_py() else "(") + bound(lower) + "," + bound(upper) + (
+        "]" if scalar["upper_inc"].as_py() else ")")
+
+
+def struct(scalar):
+    names = [field.name for field in scalar.type]
+    if names == ["months", "days", "micros"]:
+        return interval(scalar)
+    if names == ["lower", "upper", "lower_inc", "upper_inc", "empty"]:
+        return range_(scalar)
+    return "(" + ",".join("" if v is None else quoted(v) for v in (literal(scalar[n]) for n in names)) + ")"
+
+
+def literal(scalar):
+    if not scalar.is_valid:
+        return None
+    kind = scalar.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return uuid(scalar.value) if kind.extension_name == "arrow.uuid" else literal(scalar.value)
+    if pa.types.is_boolean(kind):
+        return "true" if scalar.as_py() else "false"
+    if pa.types.is_integer(kind):
+        return str(scalar.as_py())
+    if pa.types.is_floating(kind):
+        return real(scalar.as_py())
+    if pa.types.is_decimal(kind):
+        return format(scalar.as_py(), "f")
+    if pa.types.is_string(kind):
+        return scalar.as_py()
+    if pa.types.is_fixed_size_binary(kind):
+        return uuid(scalar)
+    if pa.types.is_binary(kind):
+        return "\\x" + scalar.as_py().hex()
+    if pa.types.is_date32(kind):
+        return "".join(date(scalar.value))
+    if pa.types.is_time(kind):
+        assert kind == pa.time64("us"), kind
+        return time(scalar.value)
+    if pa.types.is_timestamp(kind):
+        assert kind.unit == "us", kind
+        return timestamp(scalar.value, "+00" if kind.tz else "")
+    if pa.types.is_map(kind):
+        pairs = ((entry["key"], entry["value"]) for entry in scalar.values)
+        return ",".join(quoted(k.as_py()) + "=>" + (quoted(v.as_py()) if v.is_valid else "NULL") for k, v in pairs)
+    if pa.types.is_list(kind):
+        of_ranges = pa.types.is_struct(kind.value_type) and kind.value_type.get_field_index("lower_inc") >= 0
+        values = [literal(value) for value in scalar.values]
+        # A multirange's ranges are not quoted; an array's are. The field of an array's elements names its type.
+        if of_ranges and b"pg.type" not in (kind.value_field.metadata or {}):
+            return "{" + ",".join(values) + "}"
+        element = (kind.value_field.metadata or {}).get(b"pg.type", b"")
+        return items(values, ";" if element == b"box" else ",")
+    assert pa.types.is_struct(kind), kind
+    return struct(scalar)
+
+
+def uuid(scalar):
+    text = scalar.as_buffer().to_pybytes().hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+for path in sorted(glob.glob(f"{directory}/**/*.parquet", recursive=True)):
+    table = pq.read_table(path)
+    images = ["after", "before"] if envelope == "native" else [None]
+    for row in range(table.num_rows):
+        operation = table.column("op" if envelope == "native" else "_op")[row].as_py()
+        for image in images:
+            if image is None:
+                values = {n: table.column(n)[row] for n in table.column_names if not n.startswith("_")}
+            else:
+                scalar = table.column(image)[row]
+                if not scalar.is_valid:
+                    continue
+                values = {field.name: scalar[field.name] for field in scalar.type}
+            print(json.dumps({"op": operation, "image": image, "values": {n: literal(v) for n, v in values.items()}}))
