@@ -87,6 +87,7 @@ pub trait Source: Send {
     /// The pending batch. An empty batch moves the bound only, and comes only when nothing before it is pending.
     fn take(&mut self) -> Option<ChangeBatch>;
 
-    /// Sends the last acknowledgement and leaves in order.
+    /// Sends the last acknowledgement and leaves in order. After an `open` that was dropped before it ended, takes back what that had
+    /// made.
     async fn close(&mut self) -> Result<()>;
 }

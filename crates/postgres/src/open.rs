@@ -5,8 +5,9 @@ use std::time::Duration;
 use ductstream_core::{Created, Error, Lsn, Position, Result, SchemaRecord, SourceIdentity, SourceStart};
 
 use crate::catalog::relation::{self, RelationKey};
-use crate::catalog::{publication, server, slot};
-use crate::connect::{Connection, ConnectionSettings, Mode};
+use crate::catalog::table::Table;
+use crate::catalog::{pattern, publication, server, slot, table};
+use crate::connect::{Connection, ConnectionSettings, Mode, quote_identifier, quote_literal, sqlstate};
 use crate::monitor::load_types;
 use crate::resume::{Resume, resume};
 use crate::settings::SourceSettings;
@@ -42,6 +43,8 @@ pub fn default_publication(flow: &str) -> String {
     default_slot(flow)
 }
 
+/// How long the process that creates a slot may take to end.
+const UNDO_WAIT_MS: u32 = 5_000;
 /// Oldest server that is supported, as `server_version_num`.
 const OLDEST_SERVER: u32 = 140_000;
 
@@ -50,6 +53,7 @@ pub(crate) async fn open(
     flow: &str,
     temporary: bool,
     start: SourceStart,
+    unfinished: &mut Unfinished,
 ) -> Result<Opened> {
     let target = ConnectionSettings::resolve(&settings.url)?;
     let mut sql = Connection::connect(&target, Mode::Sql).await?;
@@ -64,15 +68,21 @@ pub(crate) async fn open(
 
     let mut replication = Connection::connect(&target, Mode::Replication).await?;
     let sender_timeout = sender_timeout(&mut sql).await?;
-    let publications = publications(&mut sql, settings, flow, &mut created).await?;
+    let publications = publications(&mut sql, settings, flow, unfinished).await?;
     let position = match begin {
         Resume::At(position) => position,
         Resume::CreateSlot => {
-            let point = create_slot(&mut replication, &mut sql, &slot_name, temporary, &created).await?;
-            created.slot = Some(slot_name);
-            Position::start_of(point)
+            tracing::info!(
+                slot = slot_name,
+                "creating the replication slot; this waits for transactions that are running now"
+            );
+            unfinished.creates_slot(&mut replication, &slot_name).await?;
+            let point = slot::create(&mut replication, &slot_name, temporary).await;
+            Position::start_of(point.inspect_err(|error| forget_if_refused(&mut unfinished.slot, error))?)
         }
     };
+    created.publication = unfinished.publication.clone().or(created.publication);
+    created.slot = unfinished.slot.clone().or(created.slot);
 
     let mut types = TypeCatalog::new();
     let relations = relation::load_published(&mut sql, &publications).await?;
@@ -104,8 +114,11 @@ fn supported(server: &server::Server) -> Result<()> {
             .with_remedy("use PostgreSQL 14 or later"));
     }
     if server.wal_level != "logical" {
-        return Err(Error::configuration(format!("wal_level is {:?}, logical replication needs \"logical\"", server.wal_level))
-            .with_remedy("run ALTER SYSTEM SET wal_level = logical, and restart the server"));
+        return Err(Error::configuration(format!(
+            "wal_level is {:?}, logical replication needs \"logical\"",
+            server.wal_level
+        ))
+        .with_remedy("run ALTER SYSTEM SET wal_level = logical, and restart the server"));
     }
     Ok(())
 }
@@ -124,38 +137,94 @@ async fn publications(
     sql: &mut Connection,
     settings: &SourceSettings,
     flow: &str,
-    created: &mut Created,
+    unfinished: &mut Unfinished,
 ) -> Result<Vec<String>> {
     if let Some(publications) = &settings.publication {
         publication::load(sql, publications.names()).await?;
         return Ok(publications.names().to_vec());
     }
-    let tables = publication::resolve(sql, &settings.tables).await?;
+    let tables = table::load_all(sql).await?;
+    let wanted = pattern::choose(&tables, &settings.tables)?;
     let name = default_publication(flow);
-    if publication::ensure(sql, &name, &tables).await? {
-        created.publication = Some(name.clone());
-    }
+    let members = publication::members(sql, &name).await?;
+    let added = wanted.iter().copied().filter(|table| !members.contains(&table.name));
+    added.map(|table| identified(&tables, table)).collect::<Result<()>>()?;
+    let wanted: Vec<_> = wanted.iter().map(|table| table.name.clone()).collect();
+    // Noted before the server is asked: nobody may be here any more when it answers.
+    let exists = publication::find(sql, &name).await?.is_some();
+    unfinished.publication = (!exists).then(|| name.clone());
+    let made = publication::ensure(sql, &name, &wanted).await;
+    made.inspect_err(|error| forget_if_refused(&mut unfinished.publication, error))?;
     Ok(vec![name])
 }
 
-/// Creates the slot; takes the publication back when that fails, so that a failed first start leaves nothing.
-async fn create_slot(
-    replication: &mut Connection,
-    sql: &mut Connection,
-    name: &str,
-    temporary: bool,
-    created: &Created,
-) -> Result<Lsn> {
-    tracing::info!(slot = name, "creating the replication slot; this waits for transactions that are running now");
-    let failed = match slot::create(replication, name, temporary).await {
-        Ok(point) => return Ok(point),
-        Err(error) => error,
-    };
-    if let Some(publication) = &created.publication {
-        // The first error is the one to tell.
-        if let Err(error) = publication::drop(sql, publication).await {
-            tracing::warn!(publication, "{}", error.report());
+/// Refuses a table of which the server would refuse updates and deletes, from everybody, once the flow publishes it.
+fn identified(tables: &[Table], wanted: &Table) -> Result<()> {
+    let parts = table::storage(tables, wanted);
+    let Some(part) = parts.into_iter().find(|part| !part.identifies_rows()) else { return Ok(()) };
+    let (reason, remedy) = part.identity_problem();
+    let name = &part.name;
+    Err(Error::configuration(format!(
+        "table {name} has no replica identity ({reason}): once it is published, applications could not update or delete its rows"
+    ))
+    .with_remedy(format!("{remedy}; or take it out of `source.tables`")))
+}
+
+/// What the server refused to make was not made; and if it exists, it is somebody else's.
+fn forget_if_refused(made: &mut Option<String>, error: &Error) {
+    if sqlstate(error).is_some() {
+        *made = None;
+    }
+}
+
+/// What a start has made in the source, or was about to make, and nobody has on record yet.
+#[derive(Debug, Default)]
+pub(crate) struct Unfinished {
+    publication: Option<String>,
+    slot: Option<String>,
+    /// The process that creates the slot. It may be waiting for transactions to end, and does not notice that we have gone.
+    walsender: Option<u32>,
+}
+
+impl Unfinished {
+    async fn creates_slot(&mut self, replication: &mut Connection, name: &str) -> Result<()> {
+        let rows = replication.simple_query("SELECT pg_backend_pid()").await?;
+        self.walsender = rows.first().map(|row| row.require(0)).transpose()?;
+        self.slot = Some(name.to_owned());
+        Ok(())
+    }
+
+    /// Takes back what was made, so that a start that failed or was broken off leaves nothing behind.
+    pub(crate) async fn undo(&mut self, settings: &SourceSettings) {
+        let Self { publication, slot, walsender } = std::mem::take(self);
+        if publication.is_none() && slot.is_none() {
+            return;
+        }
+        let mut sql = Vec::new();
+        if let Some(pid) = walsender {
+            // Waits until the process has gone, and its half-made slot with it.
+            sql.push(format!(
+                "SELECT pg_terminate_backend(pid, {UNDO_WAIT_MS}) FROM pg_stat_activity WHERE pid = {pid}"
+            ));
+        }
+        if let Some(slot) = slot {
+            let slot = quote_literal(&slot);
+            sql.push(format!(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {slot}"
+            ));
+        }
+        sql.extend(publication.map(|name| format!("DROP PUBLICATION IF EXISTS {}", quote_identifier(&name))));
+        if let Err(error) = execute(settings, &sql).await {
+            // The error that ended the start is the one to tell.
+            tracing::warn!("what the start had made could not be taken back: {}", error.report());
         }
     }
-    Err(failed)
+}
+
+async fn execute(settings: &SourceSettings, statements: &[String]) -> Result<()> {
+    let mut connection = Connection::connect(&ConnectionSettings::resolve(&settings.url)?, Mode::Sql).await?;
+    for statement in statements {
+        connection.simple_query(statement).await?;
+    }
+    Ok(())
 }

@@ -87,6 +87,13 @@ fn usable(slot: &SlotState, server: &SourceIdentity, checkpoint: Option<&Checkpo
         let why = slot.invalidation_reason.as_deref().unwrap_or("wal_removed");
         return Err(lost(format!("the server has invalidated slot {name:?} ({why}); changes{after} are gone"), name));
     }
+    if slot.active {
+        // Perhaps our own last connection, which the server has not noticed to be gone.
+        let by = slot.active_pid.map_or_else(|| "another session".to_owned(), |pid| format!("process {pid}"));
+        return Err(Error::retry(format!("replication slot {name:?} is in use by {by}")).with_remedy(format!(
+            "stop what uses it ({by} in pg_stat_replication), or choose another slot with `source.slot`"
+        )));
+    }
     Ok(())
 }
 
@@ -175,6 +182,16 @@ mod tests {
         ];
         for other in others {
             assert!(refused(&at, &other, Some(&slot(8))).contains("another source"));
+        }
+    }
+
+    #[test]
+    fn a_slot_that_another_process_uses_is_waited_for() {
+        let taken = SlotState { active: true, active_pid: Some(42), ..slot(9) };
+        for known in [None, Some(&checkpoint(9, 0))] {
+            let error = resume(known, &identity(), Some(&taken)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Retry);
+            assert!(error.message().contains("in use by process 42"), "{error:?}");
         }
     }
 

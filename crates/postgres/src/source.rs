@@ -16,7 +16,7 @@ use crate::connect::{WriteHalf, quote_identifier, quote_literal};
 use crate::feedback::{self, Shared};
 use crate::inbound::{Frame, Inbound};
 use crate::monitor::{Answer, Lookup, Monitor};
-use crate::open::{Opened, open};
+use crate::open::{Opened, Unfinished, open};
 use crate::pgoutput::Replication;
 use crate::settings::SourceSettings;
 
@@ -34,6 +34,7 @@ pub struct PostgresSource {
     temporary: bool,
     messages: bool,
     shared: Arc<Shared>,
+    unfinished: Unfinished,
     state: State,
 }
 
@@ -74,6 +75,7 @@ impl PostgresSource {
             temporary: false,
             messages: false,
             shared: Shared::new(),
+            unfinished: Unfinished::default(),
             state: State::New,
         }
     }
@@ -103,7 +105,14 @@ impl PostgresSource {
 #[async_trait]
 impl Source for PostgresSource {
     async fn open(&mut self, start: SourceStart) -> Result<SourceOpened> {
-        let opened = open(&self.settings, &self.flow, self.temporary, start).await?;
+        let opened = match open(&self.settings, &self.flow, self.temporary, start, &mut self.unfinished).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.unfinished.undo(&self.settings).await;
+                return Err(error);
+            }
+        };
+        self.unfinished = Unfinished::default();
         let facts = SourceOpened {
             identity: opened.identity.clone(),
             position: opened.position,
@@ -144,6 +153,7 @@ impl Source for PostgresSource {
     }
 
     async fn close(&mut self) -> Result<()> {
+        self.unfinished.undo(&self.settings).await;
         let State::Streaming(streaming) = std::mem::replace(&mut self.state, State::Closed) else { return Ok(()) };
         // An answer that does not come is no error: everything that counts was stored before it was acknowledged.
         if timeout(CLOSE_LIMIT, streaming.close()).await.is_err() {

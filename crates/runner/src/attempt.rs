@@ -59,28 +59,28 @@ impl<'a> Attempt<'a> {
 
     /// Returns the position of the last stored checkpoint once the run has ended in order.
     pub(crate) async fn run(mut self) -> Result<Position> {
-        tokio::select! {
-            // Stopping while still connecting leaves nothing to drain.
-            () = self.stop.cancelled() => {
-                let stored = self.runner.store.load(&self.runner.settings.name).await?;
-                Ok(stored.map(|checkpoint| checkpoint.position).unwrap_or_default())
-            }
-            opened = Self::open(self.runner) => {
-                let (source, wal_end, checkpoint, destinations) = opened?;
-                if self.until == Until::Idle {
-                    self.target.get_or_insert(wal_end);
-                }
-                self.stream(source, checkpoint, destinations).await
-            }
+        let mut source = self.runner.components.source().await?;
+        let opened = tokio::select! {
+            () = self.stop.cancelled() => None,
+            opened = Self::open(self.runner, &mut source) => Some(opened?),
+        };
+        let Some((wal_end, checkpoint, destinations)) = opened else {
+            // Stopping while still connecting leaves nothing to drain, but perhaps something half made.
+            source.close().await?;
+            let stored = self.runner.store.load(&self.runner.settings.name).await?;
+            return Ok(stored.map(|checkpoint| checkpoint.position).unwrap_or_default());
+        };
+        if self.until == Until::Idle {
+            self.target.get_or_insert(wal_end);
         }
+        self.stream(source, checkpoint, destinations).await
     }
 
-    async fn open(runner: &Runner) -> Result<(Box<dyn Source>, Lsn, Checkpoint, Vec<Delivery>)> {
+    async fn open(runner: &Runner, source: &mut Box<dyn Source>) -> Result<(Lsn, Checkpoint, Vec<Delivery>)> {
         let flow = &runner.settings.name;
         let start =
             SourceStart { checkpoint: runner.store.load(flow).await?, schemas: runner.store.schemas(flow).await? };
         let stored = start.checkpoint.clone();
-        let mut source = runner.components.source().await?;
         let destinations = runner.components.destinations().await?;
         if stored.is_none() {
             // The first start creates things in the source: not before it is known that the changes have somewhere to go.
@@ -99,9 +99,11 @@ impl<'a> Attempt<'a> {
             deliveries.push(open_destination(runner, &mut checkpoint, name, destination).await?);
         }
         let from = deliveries.iter().map(|delivery| delivery.from).min().unwrap_or(checkpoint.position);
+        // Stored before the source begins, for a source acknowledges where it begins.
+        runner.store.store(flow, &checkpoint).await?;
         source.begin(from).await?;
         runner.board.checkpoint(&checkpoint);
-        Ok((source, opened.wal_end, checkpoint, deliveries))
+        Ok((opened.wal_end, checkpoint, deliveries))
     }
 
     async fn stream(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ductstream_core::{Error, ReplicaIdentity, Result, TableName};
 
-use crate::connect::{Connection, Row};
+use crate::connect::{Connection, Row, quote_identifier};
 
 /// A table, or something else that a user may take for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,22 @@ impl Table {
             ReplicaIdentity::Index => !self.identity_index.is_empty(),
             ReplicaIdentity::Nothing => false,
         }
+    }
+
+    /// Why rows cannot be told apart, of a table that does not [identify](Self::identifies_rows) them, and what helps.
+    pub fn identity_problem(&self) -> (&'static str, String) {
+        let reason = match self.identity {
+            ReplicaIdentity::Nothing => "REPLICA IDENTITY NOTHING",
+            ReplicaIdentity::Index => "the index of its replica identity is gone",
+            _ => "no primary key",
+        };
+        let name = format!("{}.{}", quote_identifier(&self.name.namespace), quote_identifier(&self.name.name));
+        let remedy = if self.primary_key.is_empty() {
+            format!("add a primary key, or run ALTER TABLE {name} REPLICA IDENTITY FULL")
+        } else {
+            format!("run ALTER TABLE {name} REPLICA IDENTITY DEFAULT")
+        };
+        (reason, remedy)
     }
 }
 

@@ -4,7 +4,6 @@ use ductstream_core::{Finding, ReplicaIdentity};
 
 use super::publication::Sends;
 use crate::catalog::table::{Kind, Table, storage};
-use crate::connect::quote_identifier;
 
 /// What there is to say about `table`, of all `tables` of the database.
 pub(super) fn check(tables: &[Table], table: &Table, sends: &Sends) -> Vec<Finding> {
@@ -46,17 +45,7 @@ fn identified(subject: &str, table: &Table) -> Finding {
 
 /// `part` is the table, or the first of its partitions that is concerned.
 fn unidentifiable(subject: &str, part: &Table, sends: &Sends) -> Finding {
-    let reason = match part.identity {
-        ReplicaIdentity::Nothing => "REPLICA IDENTITY NOTHING",
-        ReplicaIdentity::Index => "the index of its replica identity is gone",
-        _ => "no primary key",
-    };
-    let name = format!("{}.{}", quote_identifier(&part.name.namespace), quote_identifier(&part.name.name));
-    let remedy = if part.primary_key.is_empty() {
-        format!("add a primary key, or run ALTER TABLE {name} REPLICA IDENTITY FULL")
-    } else {
-        format!("run ALTER TABLE {name} REPLICA IDENTITY DEFAULT")
-    };
+    let (reason, remedy) = part.identity_problem();
     if sends.from_now_on {
         let message = format!("{reason}: applications could not update or delete rows of {} any more", part.name);
         Finding::error(subject, message, remedy)
