@@ -6,6 +6,7 @@ mod columns;
 mod literal;
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 use ductstream_testkit::postgres::{Postgres, TestDatabase, supported_versions};
 use ductstream_testkit::python;
@@ -211,7 +212,10 @@ fn on_one_line(text: &str) -> Option<String> {
 }
 
 fn found_in_parquet(flow: &Flow, table: &str, envelope: &str) -> Vec<Found> {
-    let directory = flow.out().join(format!("public.{table}"));
+    images_in_parquet(&flow.out().join(format!("public.{table}")), envelope)
+}
+
+fn images_in_parquet(directory: &Path, envelope: &str) -> Vec<Found> {
     let printed = python::run(include_str!("types/parquet.py"), &[directory.to_str().unwrap(), envelope]);
     printed
         .lines()
@@ -390,4 +394,84 @@ async fn a_value_added_to_an_enum_and_a_type_made_while_the_flow_is_away_arrive(
         assert_eq!(rows[2][3]["a"], 7);
         assert_eq!(rows[3], json!([4, null, null, {"a": 8, "m": "sad", "b": "2024-01-01"}]));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_readers_stumble_over_and_tables_without_key_arrive_as_they_are() {
+    for version in supported_versions() {
+        let database = Postgres::version(version).await.database().await;
+        let names = [
+            "a.b",
+            "Quoted \\ 'x'",
+            "select",
+            "é 🐢",
+            "A",
+            "a",
+            "key",
+            "op",
+            "id",
+            "item",
+            "list.element",
+            "x y",
+            "%{}",
+        ];
+        let columns: Vec<String> = names.iter().map(|name| format!("\"{name}\" int")).collect();
+        let table = "\"we ird/é\".\"a.b c%?*\"";
+        database
+            .execute(&format!(
+                "create schema \"we ird/é\"; create table {table} ({}, \"\"\"\" text)",
+                columns.join(", ")
+            ))
+            .await;
+        // A table without key can only be published without updates and deletes.
+        database
+            .execute(&format!("create publication \"Odd one\" for table {table} with (publish = 'insert, truncate')"))
+            .await;
+        let mut flows = Vec::new();
+        for (format, envelope) in SHAPES {
+            let shape = Shape { format, envelope, tables: &["we ird/*.*"], ..Shape::default() };
+            let mut flow = Flow::at(&database.url(), &format!("{}_{}", database.name(), flows.len()), &shape);
+            flow.edit("tables: [\"we ird/*.*\"]", "publication: \"Odd one\"");
+            flow.create().await;
+            flows.push((flow, shape));
+        }
+        let values: Vec<String> = (1..=names.len()).map(|value| value.to_string()).collect();
+        database.execute(&format!("insert into {table} values ({}, 'q')", values.join(", "))).await;
+        database.execute(&format!("truncate {table}")).await;
+        for (flow, shape) in flows {
+            flow.drain().await;
+            let mut expected: BTreeMap<String, Option<String>> =
+                names.iter().zip(&values).map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect();
+            expected.insert("\"".to_owned(), Some("q".to_owned()));
+            let at = format!("PostgreSQL {version}, {} {}", shape.format, shape.envelope);
+            let found = match shape.format {
+                "parquet" => images_in_parquet(&flow.out(), shape.envelope),
+                _ => plain_images(&flow, shape.envelope),
+            };
+            assert_eq!(found[0].values, expected, "{at}");
+            if shape.envelope == "flat" {
+                assert_eq!(found[1].op, "truncate", "{at}");
+            }
+        }
+    }
+}
+
+/// The images of a table of numbers and texts.
+fn plain_images(flow: &Flow, envelope: &str) -> Vec<Found> {
+    let file = files(&flow.out(), "jsonl").remove(0);
+    let text = std::fs::read_to_string(file).unwrap();
+    let shown = |value: &Value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        value => Some(value.to_string()),
+    };
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records
+        .map(|record| {
+            let row = if envelope == "flat" { &record } else { &record["after"] };
+            let values = row.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with('_'));
+            let op = record[if envelope == "flat" { "_op" } else { "op" }].as_str().unwrap().to_owned();
+            Found { op, image: None, values: values.map(|(name, value)| (name.clone(), shown(value))).collect() }
+        })
+        .collect()
 }

@@ -54,9 +54,10 @@ def range_(scalar):
 
 def struct(scalar):
     names = [field.name for field in scalar.type]
-    if names == ["months", "days", "micros"]:
+    # A composite's fields may be null, whatever their names; those of intervals and ranges never are.
+    if names == ["months", "days", "micros"] and not scalar.type.field(0).nullable:
         return interval(scalar)
-    if names == ["lower", "upper", "lower_inc", "upper_inc", "empty"]:
+    if names == ["lower", "upper", "lower_inc", "upper_inc", "empty"] and not scalar.type.field(4).nullable:
         return range_(scalar)
     return "(" + ",".join("" if v is None else quoted(v) for v in (literal(scalar[n]) for n in names)) + ")"
 
