@@ -15,6 +15,8 @@ use crate::pace::Pace;
 
 /// Room that is made before each read.
 const READ_BYTES: usize = 256 << 10;
+/// A read of less found the socket empty. A TLS record, which is what one read yields there, holds no more than this.
+const SHORT_READ_BYTES: usize = 16 << 10;
 /// Most that one drain takes before what arrived is decoded: bounds the buffer, whatever the socket holds.
 const DRAIN_BYTES: usize = 2 << 20;
 /// A buffer that one huge value has grown beyond this is given back when empty.
@@ -61,21 +63,31 @@ impl Inbound {
             self.buffer.reserve(READ_BYTES);
             let waited = timeout(self.silence_limit, self.read.read_buf(&mut self.buffer)).await;
             let read = waited.map_err(|_| silent(self.silence_limit))?;
-            drained = arrived(read)? + self.drain()?;
+            drained = arrived(read)?;
+            if drained >= SHORT_READ_BYTES {
+                drained += self.drain()?;
+            }
         }
-        self.drained_at = Instant::now();
-        self.pace.drained(drained, receive_buffer_bytes(&self.read));
+        let now = Instant::now();
+        self.pace.drained(drained, receive_buffer_bytes(&self.read), now - self.drained_at);
+        self.drained_at = now;
         self.shared.received_bytes(drained);
         Ok(())
     }
 
-    /// Takes what the socket holds, without waiting.
+    /// Takes what the socket holds, without waiting. A short read ends it: the socket is empty then, and asking again would only meet the
+    /// server's next row, one at a time.
     fn drain(&mut self) -> Result<usize> {
         let mut drained = 0;
         while drained < DRAIN_BYTES {
             self.buffer.reserve(READ_BYTES);
             match self.read.try_read_buf(&mut self.buffer) {
-                Ok(Some(bytes)) => drained += arrived(Ok(bytes))?,
+                Ok(Some(bytes)) => {
+                    drained += arrived(Ok(bytes))?;
+                    if bytes < SHORT_READ_BYTES {
+                        break;
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => return Err(broken(error)),
             }
@@ -91,7 +103,10 @@ impl Inbound {
         let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };
         let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
         if length < 4 {
-            return Err(Error::bug(format!("the server sent a message of type {:?} and length {length}", header[0] as char)));
+            return Err(Error::bug(format!(
+                "the server sent a message of type {:?} and length {length}",
+                header[0] as char
+            )));
         }
         let Some(content) = self.buffer.get(HEADER..1 + length) else { return Ok(None) };
         let frame = match header[0] {
