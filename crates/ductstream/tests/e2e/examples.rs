@@ -1,4 +1,4 @@
-//! The flow files under `examples/`, each started as it stands.
+//! The flow files under `examples/`, each started as it stands, and the reference of flow files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -155,5 +155,34 @@ async fn every_example_delivers_what_is_changed_after_its_first_start() {
                 assert_eq!(arrived, example.expected(), "{} from PostgreSQL {version}", example.file);
             }
         }
+    }
+}
+
+#[test]
+fn the_reference_names_every_setting_of_the_schema() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let schema = std::fs::read_to_string(root.join("schemas/flow.schema.json")).unwrap();
+    let reference = std::fs::read_to_string(root.join("docs/reference/flow-file.md")).unwrap();
+    let mut names = BTreeSet::new();
+    settings(&serde_json::from_str(&schema).unwrap(), &mut names);
+    assert!(names.contains("source") && names.contains("secret_access_key"), "{names:?}");
+    // A setting stands there in code quotes, by itself or as a part of a path such as `roll.bytes`.
+    let forms = |name: &str| [format!("`{name}`"), format!(".{name}`"), format!("`{name}.")];
+    let named = |name: &str| forms(name).iter().any(|form| reference.contains(form));
+    let missing: Vec<&String> = names.iter().filter(|name| !named(name)).collect();
+    assert!(missing.is_empty(), "docs/reference/flow-file.md does not name {missing:?}");
+}
+
+/// Collects the names of all properties below a JSON Schema.
+fn settings(schema: &Value, names: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(fields) => {
+            names.extend(
+                fields.get("properties").and_then(Value::as_object).into_iter().flat_map(|it| it.keys().cloned()),
+            );
+            fields.values().for_each(|value| settings(value, names));
+        }
+        Value::Array(items) => items.iter().for_each(|item| settings(item, names)),
+        _ => {}
     }
 }
