@@ -240,3 +240,57 @@ async fn partitions_are_the_commit_times_date_and_hour() {
         assert!(rows != "0" && wrong == "0", "{wrong} of {rows} rows are in another {partition}'s partition");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_never_show_whatever_is_logged() {
+    let (database, server) = (shop(18).await, S3Server::start());
+    let flow = flow(&database, &server, &parquet("roll: {age: 1s}"), "session_token: hush-hush-token");
+    flow.create().await;
+    work(&database, 1).await;
+    for command in ["run", "check"] {
+        let arguments: &[&str] = if command == "run" { &["--until-idle", "-vv", "--json"] } else { &["-vv", "--json"] };
+        let output = flow.command(command, arguments).env("RUST_LOG", "trace").output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        for secret in [server.secret_key(), "hush-hush-token"] {
+            let line = said.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{command} says {secret}");
+            for file in files(&flow.state(), "db") {
+                let kept = std::fs::read(&file).unwrap();
+                let found = kept.windows(secret.len()).any(|window| window == secret.as_bytes());
+                assert!(!found, "{secret} is in {}", file.display());
+            }
+        }
+    }
+    agrees(&flow, &database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_larger_than_every_limit_arrives_whole() {
+    let database = shop(18).await;
+    for format in ["json", "parquet"] {
+        let server = S3Server::start();
+        let shape =
+            Shape { format, source: "  batch_size: 64KiB", destination: "roll: {bytes: 1MiB}", ..Shape::default() };
+        let mut flow = flow(&database, &server, &shape, "part_size: 5MiB\n    memory_limit: 16MiB");
+        flow.edit(
+            &format!("name: {}\n", database.name()),
+            &format!("name: {}_{format}\nmemory_limit: 8MiB\n", database.name()),
+        );
+        flow.create().await;
+        database.execute("truncate shop; insert into shop values (1, 1, 'small'), (2, 2, repeat('large', 8000000)), (3, 3, 'small')").await;
+        flow.drain().await;
+        let large = "large".repeat(8_000_000);
+        if format == "json" {
+            let rows: Vec<_> =
+                flow.records("public.shop").iter().map(|row| row["note"].as_str() == Some(&large)).collect();
+            // The first is the truncate.
+            assert_eq!(rows, [false, false, true, false]);
+        } else {
+            let columns = ["id", "length(note)", "md5(note)"];
+            let expected = source_rows(&database, "shop", &columns).await;
+            assert_eq!(flow.folded("public.shop", &columns, Through::Manifests), expected);
+        }
+        manifests_tell_the_truth(&flow);
+    }
+}

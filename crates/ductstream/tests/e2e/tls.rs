@@ -132,3 +132,26 @@ async fn what_cannot_be_verified_or_is_not_allowed_is_refused_without_saying_the
         assert_eq!(database.query_value(created).await, "0", "{url}: a slot or a publication was created");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_of_a_checkpoint_store_never_shows() {
+    let database = guarded(18).await;
+    let url = "postgresql://cdc:${file:password}@127.0.0.1:PORT/DATABASE?sslmode=verify-full&sslrootcert=DIR/root.crt";
+    let cases = [
+        ("postgresql://cdc:${file:password}@127.0.0.1:PORT/DATABASE?sslmode=require", true),
+        ("postgresql://cdc:sperLing-2b6d1@127.0.0.1:PORT/DATABASE?sslmode=require", false),
+        ("postgresql://cdc:sperLing-2b6d1@127.0.0.1:port/DATABASE", false),
+        ("postgresq://cdc:sperLing-2b6d1@127.0.0.1:PORT/DATABASE", false),
+    ];
+    for (index, (store, right)) in cases.into_iter().enumerate() {
+        let mut flow = flow(&database, &format!("stored_{index}"), url);
+        let port = database.cluster().port().to_string();
+        let store = store.replace("PORT", &port).replace("DATABASE", database.name());
+        flow.edit("format: json", &format!("checkpoint: {{url: \"{store}\"}}\nformat: json"));
+        let arguments = ["--until-idle", "-vv"];
+        let output = flow.command("run", &arguments).env("RUST_LOG", "trace").output().await.unwrap();
+        keeps_its_secret(&flow, &[&output.stderr, &output.stdout]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), right, "{store}: {message}");
+    }
+}
