@@ -23,20 +23,20 @@ type TypedFields = Arc<[(String, Typed)]>;
 /// New attributes of a type stand at its end, and the server itself reads them as null from rows that are older.
 fn read_header(fields: &[(String, Typed)], reader: &mut Reader<'_>) -> Result<usize, ValueError> {
     let count = reader.count(8)?;
-    if count <= fields.len() { Ok(count) } else { Err(changed(format!("{count} fields instead of {}", fields.len()))) }
+    if count <= fields.len() { Ok(count) } else { Err(more_fields(fields.len())) }
 }
 
 /// Reads a field's value, and makes sure that its type is the expected one.
 fn read_field<'a>((name, typed): &(String, Typed), reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, ValueError> {
     let oid = reader.u32()?;
     if oid != typed.pg.oid {
-        return Err(changed(format!("a field {name} of type {oid} instead of {}", typed.pg.oid)));
+        return Err(ValueError::Changed(format!("a field {name} of type {oid} instead of {}", typed.pg.oid)));
     }
     reader.sized()
 }
 
-fn changed(what: String) -> ValueError {
-    ValueError::malformed(format!("a composite value has {what}: its type was changed"))
+fn more_fields(known: usize) -> ValueError {
+    ValueError::Changed(format!("more than the type's {known} fields"))
 }
 
 /// A column of composites.
@@ -84,6 +84,9 @@ impl Composites {
             let quoted = literal.part(b",)", &mut self.scratch)?;
             let null = !quoted && self.scratch.is_empty();
             column.append_part(Format::Text, (!null).then_some(self.scratch.as_slice()))?;
+        }
+        if literal.peek() == Some(b',') {
+            return Err(more_fields(self.columns.len()));
         }
         literal.expect(b')')?;
         literal.finish()

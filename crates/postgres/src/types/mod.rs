@@ -107,6 +107,9 @@ pub enum ValueError {
     /// The column's Arrow type cannot hold the value; this is how the server prints it.
     #[error("{0} does not fit the column's type; see the setting special_values")]
     Special(String),
+    /// The value was written when its composite type had other attributes.
+    #[error("a composite value has {0}: its type was changed after the row was written")]
+    Changed(String),
     /// The bytes are not a value of the column's type, or are one that only its text form tells.
     #[error("{0}")]
     Malformed(String),
