@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::connect::{ReadHalf, ServerError};
 use crate::feedback::Shared;
 use crate::pace::Pace;
+use crate::resume::publication_gone;
 
 /// Room that is made before each read.
 const READ_BYTES: usize = 256 << 10;
@@ -113,6 +114,7 @@ impl Inbound {
             b'd' => Frame::CopyData(content),
             b'c' => Frame::CopyDone,
             b'E' => return Err(refused(&self.buffer[..1 + length])),
+            b'N' => noticed(content)?,
             _ => Frame::Other,
         };
         Ok(Some((frame, 1 + length)))
@@ -148,8 +150,27 @@ fn receive_buffer_bytes(read: &ReadHalf) -> usize {
     size.unwrap_or(DRAIN_BYTES)
 }
 
+/// A notice, which tells nothing that counts but one thing: from version 18 on the server only warns about a publication that was dropped,
+/// and sends none of its changes.
+fn noticed(content: &[u8]) -> Result<Frame<'_>> {
+    let field = |tag: u8| content.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(&[tag]));
+    // ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE <https://www.postgresql.org/docs/current/protocol-error-fields.html>
+    match (field(b'C'), field(b'M')) {
+        (Some(b"55000"), Some(message)) => Err(publication_gone(quoted(&String::from_utf8_lossy(message)))),
+        _ => Ok(Frame::Other),
+    }
+}
+
+/// What stands between the first quotation marks, of any language.
+fn quoted(message: &str) -> &str {
+    let mut pieces = message.split(['"', '«', '»', '„', '“', '”']);
+    pieces.nth(1).unwrap_or(message).trim()
+}
+
 fn refused(message: &[u8]) -> Error {
     match ServerError::parse(message) {
+        // ERRCODE_UNDEFINED_OBJECT: before version 18 the server gives up when a publication was dropped.
+        Ok(error) if error.code == "42704" => publication_gone(quoted(&error.message)),
         Ok(error) => error.into_error("the server ended replication"),
         Err(error) => Error::retry("the server ended replication with an error that cannot be read").with_source(error),
     }
@@ -169,4 +190,21 @@ fn broken(error: std::io::Error) -> Error {
 
 fn silent(limit: Duration) -> Error {
     Error::retry(format!("nothing was heard from the server for {} s", limit.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ductstream_core::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_warning_that_a_publication_is_skipped_is_an_error_and_other_notices_are_not() {
+        let skipped = b"SWARNING\0VWARNING\0C55000\0Mskipped loading publication \"shop\"\0DIt does not exist.\0\0";
+        let error = noticed(skipped).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Resync);
+        assert!(error.message().contains("publication shop "), "{error:?}");
+        assert!(matches!(noticed(b"SNOTICE\0VNOTICE\0C00000\0Mhello\0\0"), Ok(Frame::Other)));
+        assert!(matches!(noticed(b""), Ok(Frame::Other)));
+    }
 }

@@ -9,7 +9,7 @@ use crate::catalog::table::Table;
 use crate::catalog::{pattern, publication, server, slot, table};
 use crate::connect::{Connection, ConnectionSettings, Mode, quote_identifier, quote_literal, sqlstate};
 use crate::monitor::load_types;
-use crate::resume::{Resume, resume};
+use crate::resume::{Resume, publication_gone, resume};
 use crate::settings::SourceSettings;
 use crate::source::identity;
 use crate::types::TypeCatalog;
@@ -68,7 +68,7 @@ pub(crate) async fn open(
 
     let mut replication = Connection::connect(&target, Mode::Replication).await?;
     let sender_timeout = sender_timeout(&mut sql).await?;
-    let publications = publications(&mut sql, settings, flow, unfinished).await?;
+    let publications = publications(&mut sql, settings, flow, checkpoint.is_some(), unfinished).await?;
     let position = match begin {
         Resume::At(position) => position,
         Resume::CreateSlot => {
@@ -137,6 +137,7 @@ async fn publications(
     sql: &mut Connection,
     settings: &SourceSettings,
     flow: &str,
+    has_run: bool,
     unfinished: &mut Unfinished,
 ) -> Result<Vec<String>> {
     if let Some(publications) = &settings.publication {
@@ -152,6 +153,9 @@ async fn publications(
     let wanted: Vec<_> = wanted.iter().map(|table| table.name.clone()).collect();
     // Noted before the server is asked: nobody may be here any more when it answers.
     let exists = publication::find(sql, &name).await?.is_some();
+    if has_run && !exists {
+        return Err(publication_gone(&name));
+    }
     unfinished.publication = (!exists).then(|| name.clone());
     let made = publication::ensure(sql, &name, &wanted).await;
     made.inspect_err(|error| forget_if_refused(&mut unfinished.publication, error))?;

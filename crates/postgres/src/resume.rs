@@ -115,6 +115,18 @@ fn at_slot(checkpoint: Option<&Checkpoint>, slot: &SlotState) -> Result<Resume> 
     Ok(Resume::At(checkpoint.position))
 }
 
+/// A publication that did not exist all the time leaves a gap, also when it is made anew: what is written meanwhile is never sent.
+pub(crate) fn publication_gone(name: &str) -> Error {
+    Error::resync(format!(
+        "publication {name} did not exist all the time since the flow's position; changes made without it are gone"
+    ))
+    .with_remedy(
+        "run `ductstream cleanup` (and drop the slot, if the flow did not create it), start the flow anew, and bring the \
+         destination up to date from the tables themselves; a publication that is new to the flow is best created while the flow \
+         runs without it, and added when the flow has caught up",
+    )
+}
+
 fn lost(message: String, slot: &str) -> Error {
     Error::resync(message).with_remedy(format!(
         "run `ductstream cleanup` (which also drops slot {slot}, if the flow created it), start the flow anew, and bring the \

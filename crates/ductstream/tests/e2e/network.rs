@@ -390,3 +390,75 @@ async fn many_tables_and_many_columns_start_soon_and_in_little_memory() {
     }
     assert!(peak < 400 << 20, "{} MB", peak >> 20);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_was_dropped_behind_the_flows_back_is_refused_with_the_gap_named() {
+    for version in supported_versions() {
+        let database = shop(version).await;
+        let flow = Flow::new(&database, &parquet());
+        flow.create().await;
+        let mut run = flow.start();
+        streaming(&database, &flow).await;
+        database.execute(&format!("drop publication ductstream_{}", flow.name)).await;
+        insert(&database, 1, 10).await;
+        let ended = timeout(PATIENCE, run.wait()).await.expect("changes are missing, it must not go on").unwrap();
+        assert_eq!(ended.code(), Some(1), "{}", flow.log());
+        let (code, message) = flow.fails("run", &["--until-idle"]).await;
+        assert_eq!(code, 1, "{message}");
+        for said in [flow.log(), message] {
+            assert!(said.contains(&format!("publication ductstream_{}", flow.name)), "{said}");
+            assert!(said.contains("ductstream cleanup"), "{said}");
+        }
+        assert!(database.query("select from pg_publication").await.is_empty(), "it was made anew, and hides the gap");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_told_to_stop_ends_soon_also_when_the_server_is_silent_or_away() {
+    let database = shop(18).await;
+    let (proxy, url) = proxied(&database).await;
+    let flow = Flow::at(&url, database.name(), &parquet());
+    flow.create().await;
+
+    let mut run = flow.start();
+    insert(&database, 1, 1000).await;
+    arrives(&flow, &database).await;
+    proxy.stall();
+    signal(&run, "TERM");
+    let ended = timeout(PROMPT, run.wait()).await.expect("a silent server is not waited for").unwrap();
+    assert_eq!(ended.code(), Some(0), "{}", flow.log());
+    proxy.resume();
+
+    let mut run = flow.start();
+    eventually_within(PATIENCE, "the old connection to go", || async { walsender(&database, &flow).await != "0" })
+        .await;
+    proxy.refuse();
+    eventually_within(PATIENCE, "a retry", || async { flow.log().contains("trying again") }).await;
+    signal(&run, "INT");
+    timeout(PROMPT, run.wait()).await.expect("a server that is away is not waited for").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_the_server_has_invalidated_is_refused_with_the_gap_named() {
+    let cluster = Cluster::builder(18).setting("max_slot_wal_keep_size", "1MB").setting("max_wal_size", "32MB");
+    let database = Arc::new(cluster.setting("min_wal_size", "32MB").start().await).database().await;
+    database.execute(TABLE).await;
+    let flow = Flow::new(&database, &parquet());
+    flow.create().await;
+    let lost = format!(
+        "select count(*) from pg_replication_slots where slot_name = 'ductstream_{}' and wal_status = 'lost'",
+        flow.name
+    );
+    eventually_within(PATIENCE, "the slot to be lost", || async {
+        insert(&database, 1, 10_000).await;
+        database.execute("truncate shop; select pg_switch_wal()").await;
+        database.execute("checkpoint").await;
+        database.query_value(&lost).await == "1"
+    })
+    .await;
+    let (code, message) = flow.fails("run", &["--until-idle"]).await;
+    assert_eq!(code, 1, "{message}");
+    for word in ["invalidated", "changes after", "ductstream cleanup"] {
+        assert!(message.contains(word), "{word:?} is missing in:\n{message}");
+    }
+}
