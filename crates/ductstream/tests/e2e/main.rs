@@ -1,5 +1,7 @@
 //! The built binary against real servers, from the flow file to the files that come out.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here is a failed test")]
+
 mod changes;
 mod examples;
 mod faults;

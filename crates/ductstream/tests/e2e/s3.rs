@@ -294,3 +294,37 @@ async fn a_row_larger_than_every_limit_arrives_whole() {
         manifests_tell_the_truth(&flow);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_compression_is_read_back_by_others() {
+    let database = shop(18).await;
+    let compressions = [
+        ("json", "gzip", ".jsonl.gz"),
+        ("json", "zstd", ".jsonl.zst"),
+        ("parquet", "gzip", ".parquet"),
+        ("parquet", "snappy", ".parquet"),
+        ("parquet", "lz4", ".parquet"),
+        ("parquet", "none", ".parquet"),
+    ];
+    for (format, compression, extension) in compressions {
+        let server = S3Server::start();
+        let shape = Shape { format, destination: "roll: {rows: 300}", ..Shape::default() };
+        let mut flow = flow(&database, &server, &shape, "");
+        let name = database.name();
+        flow.edit(
+            &format!("name: {name}\n"),
+            &format!("name: {name}_{format}_{compression}\n{format}: {{compression: {compression}}}\n"),
+        );
+        flow.create().await;
+        database.execute("truncate shop").await;
+        for seed in 1..3 {
+            work(&database, seed).await;
+            flow.drain().await;
+        }
+        let expected = source_rows(&database, "shop", COLUMNS).await;
+        assert_eq!(flow.folded("public.shop", COLUMNS, Through::Manifests), expected, "{format} {compression}");
+        let objects = flow.cuts().into_iter().flat_map(|cut| cut["objects"].as_array().cloned().unwrap());
+        let paths: Vec<String> = objects.map(|object| object["path"].as_str().unwrap().to_owned()).collect();
+        assert!(paths.len() > 1 && paths.iter().all(|path| path.ends_with(extension)), "{paths:?}");
+    }
+}

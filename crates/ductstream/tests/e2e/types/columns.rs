@@ -15,8 +15,10 @@ pub(super) enum Kind {
     Bytes,
     /// ISO 8601, with years beyond 0 to 9999 expanded.
     Date,
-    /// The same with time.
+    /// The same with time, six digits of a second.
     Timestamp,
+    /// The same with `Z`.
+    Instant,
     /// A string that is another way to write the value: times with all digits, ISO 8601 intervals.
     Other,
     /// An array, with the delimiter of its literal.
@@ -43,7 +45,9 @@ const fn column(sql_type: &'static str, kind: Kind, values: &'static [&'static s
     Column { sql_type, kind, values, since: 14 }
 }
 
-use Kind::{Array, Bare, Bytes, Composite, Date, Float, Hstore, Json, Multirange, Other, Range, Text, Timestamp};
+use Kind::{
+    Array, Bare, Bytes, Composite, Date, Float, Hstore, Instant, Json, Multirange, Other, Range, Text, Timestamp,
+};
 
 pub(super) const SETUP: &str = "
     create extension citext; create extension hstore; create extension ltree; create extension cube;
@@ -63,7 +67,7 @@ pub(super) const SETUP: &str = "
 const ODD: &str = "$$ a'b\"c\\d,{e}(f)[g];h$$ || E'\\t\\r\\n\\x01\\x1f\\x7f\\u0085\\u2028'";
 
 const COUPLE: Kind = Composite(&[Bare, Text]);
-const SHELF: Kind = Composite(&[Array(&COUPLE, ','), Multirange, Hstore, Json, Other, Timestamp, Text, Range, COUPLE]);
+const SHELF: Kind = Composite(&[Array(&COUPLE, ','), Multirange, Hstore, Json, Other, Instant, Text, Range, COUPLE]);
 
 /// Values that every policy keeps as they are.
 pub(super) const COLUMNS: &[Column] = &[
@@ -188,7 +192,7 @@ pub(super) const COLUMNS: &[Column] = &[
     column("timestamp(0)", Timestamp, &["'2024-02-29 13:14:15.5'"]),
     column(
         "timestamptz",
-        Timestamp,
+        Instant,
         &["'2024-02-29 13:14:15.5+05:30'", "'0044-03-15 12:00:00+00 BC'", "'12024-01-01 00:00:00-03'"],
     ),
     column(
@@ -257,7 +261,7 @@ pub(super) const COLUMNS: &[Column] = &[
     column("bytea[]", Array(&Bytes, ','), &["'{\"\\\\x01ff\",\"\\\\x\",NULL}'"]),
     column("uuid[]", Array(&Text, ','), &["'{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11,NULL}'"]),
     column("date[]", Array(&Date, ','), &["'{2024-01-01,0044-03-15 BC,5874897-12-31}'"]),
-    column("timestamptz[]", Array(&Timestamp, ','), &["'{2024-01-01 00:00+00,NULL}'"]),
+    column("timestamptz[]", Array(&Instant, ','), &["'{2024-01-01 00:00+00,NULL}'"]),
     column("interval[]", Array(&Other, ','), &["'{1 day,\"1 mon -1 day\"}'"]),
     column("mood[]", Array(&Text, ','), &["'{sad,\"it''s \\\"fine\\\", {really}\"}'"]),
     column("box[]", Array(&Text, ';'), &["'{(1,1),(0,0);(2,2),(1,1)}'"]),

@@ -32,9 +32,12 @@ pub(super) fn literal(kind: Kind, value: &Value) -> Option<String> {
             bytes.iter().fold("\\x".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
         }
         Kind::Date => era(&text()),
-        Kind::Timestamp => {
-            assert_eq!(text().chars().filter(|c| *c == 'T').count(), 1, "{value}");
-            era(&text())
+        Kind::Timestamp | Kind::Instant => {
+            let text = text();
+            let time = text.split_once('T').unwrap_or_else(|| panic!("{kind:?} is {value}")).1;
+            let shape = if matches!(kind, Kind::Instant) { "00:00:00.000000Z" } else { "00:00:00.000000" };
+            assert_eq!(time.replace(|c: char| c.is_ascii_digit(), "0"), shape, "{kind:?} is {value}");
+            era(&text)
         }
         Kind::Array(item, delimiter) => {
             let items =
