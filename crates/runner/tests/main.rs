@@ -1,5 +1,7 @@
 //! The loop against in-memory doubles: order of effects, faults, back-pressure, how a run ends.
 
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -205,7 +205,8 @@ async fn a_second_interrupt_leaves_at_once_and_loses_nothing() {
     assert_eq!(timeout(PROMPT, run.wait()).await.unwrap().unwrap().code(), Some(130));
 
     eventually_within(PATIENCE, "a free slot", || async { walsender(&database, &flow).await == "0" }).await;
-    let mut again = flow.command("run", &["--until-idle"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut again = flow.command("run", &["--until-idle"]);
+    let mut again = again.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut text = String::new();
     again.stdout.take().unwrap().read_to_string(&mut text).await.unwrap();
     assert_eq!(again.wait().await.unwrap().code(), Some(0));
@@ -316,7 +317,9 @@ async fn what_the_server_is_told_never_passes_the_stored_checkpoint() {
     for round in 0..4 {
         let mut run = flow.start();
         streaming(&database, &flow).await;
+        let started = std::time::Instant::now();
         while moved.len() < (round + 1) * 3 {
+            assert!(started.elapsed() < PATIENCE, "the slot does not move: {}", flow.log());
             id += 10;
             insert(&database, id + 1, id + 10).await;
             // The server first: the checkpoint only grows meanwhile.
@@ -430,8 +433,7 @@ async fn a_run_that_is_told_to_stop_ends_soon_also_when_the_server_is_silent_or_
     proxy.resume();
 
     let mut run = flow.start();
-    eventually_within(PATIENCE, "the old connection to go", || async { walsender(&database, &flow).await != "0" })
-        .await;
+    eventually_within(PATIENCE, "a walsender", || async { walsender(&database, &flow).await != "0" }).await;
     proxy.refuse();
     eventually_within(PATIENCE, "a retry", || async { flow.log().contains("trying again") }).await;
     signal(&run, "INT");
