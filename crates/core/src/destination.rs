@@ -115,9 +115,9 @@ pub trait Destination: Send + Sync {
     /// What this destination can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// Finds out whether the destination can be reached and written to, and leaves nothing behind. Called before anything is created for
-    /// a flow that has never run. Destinations that cannot fail keep this default.
-    async fn verify(&self) -> Result<()> {
+    /// Finds out whether the destination can be reached and written to by the flow of this name, and leaves nothing behind. Called before
+    /// anything is created for a flow that has never run. Destinations that cannot fail keep this default.
+    async fn verify(&self, _flow: &str) -> Result<()> {
         Ok(())
     }
 

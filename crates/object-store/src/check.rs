@@ -72,7 +72,7 @@ fn hasty(settings: &Settings) -> Settings {
 }
 
 /// Any manifest tells whose the prefix is: all below one prefix are of one flow.
-async fn refuse_other_flow(settings: &Settings, flow: &str) -> Result<()> {
+pub(crate) async fn refuse_other_flow(settings: &Settings, flow: &str) -> Result<()> {
     settings.validate()?;
     if let Settings::File(file) = settings
         && !file.path.is_dir()

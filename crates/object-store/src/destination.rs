@@ -69,7 +69,8 @@ impl Destination for ObjectStoreDestination {
         CAPABILITIES
     }
 
-    async fn verify(&self) -> Result<()> {
+    async fn verify(&self, flow: &str) -> Result<()> {
+        check::refuse_other_flow(&self.settings, flow).await?;
         check::probe(&self.settings).await.map(|_| ())
     }
 

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ductstream_core::{Acknowledge, Lsn, Position, SourceStatus};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
 
+use crate::connect::WriteHalf;
 use crate::pgoutput::StatusUpdate;
 
-/// Most often that acknowledgements alone make a message; the interval bounds how far the server lags behind us.
-const LEAST_PAUSE: Duration = Duration::from_millis(50);
+/// Most often that acknowledgements alone make a message. For each the server saves the slot, with an fsync in the process that should
+/// be sending; and an acknowledgement that comes a second later holds WAL for a second longer, no more.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the reader and the feedback task share.
 #[derive(Debug, Default)]
@@ -104,12 +105,12 @@ pub(crate) fn now_micros() -> i64 {
 ///
 /// # Errors
 /// Whatever the socket says; the connection is lost then.
-pub(crate) async fn run<W: AsyncWrite + Unpin>(
-    mut write: W,
+pub(crate) async fn run(
+    mut write: WriteHalf,
     shared: Arc<Shared>,
     interval: Duration,
     stop: impl Future<Output = ()>,
-) -> std::io::Result<W> {
+) -> std::io::Result<WriteHalf> {
     let mut acknowledged = shared.acknowledged.subscribe();
     let mut stop = std::pin::pin!(stop);
     let mut ask = true;
@@ -136,16 +137,14 @@ pub(crate) async fn run<W: AsyncWrite + Unpin>(
     send(&mut write, &shared.status_update(false)).await?;
     // CopyDone: the server answers with its own and ends the command.
     write.write_all(b"c\0\0\0\x04").await?;
-    write.flush().await?;
     Ok(write)
 }
 
-async fn send<W: AsyncWrite + Unpin>(write: &mut W, update: &StatusUpdate) -> std::io::Result<()> {
+async fn send(write: &mut WriteHalf, update: &StatusUpdate) -> std::io::Result<()> {
     // CopyData: tag, length (which counts itself), content.
     let mut frame = [0; 5 + StatusUpdate::LEN];
     frame[0] = b'd';
     frame[1..5].copy_from_slice(&(4 + StatusUpdate::LEN as u32).to_be_bytes());
     frame[5..].copy_from_slice(&update.encode());
-    write.write_all(&frame).await?;
-    write.flush().await
+    write.write_all(&frame).await
 }

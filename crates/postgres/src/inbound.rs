@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use ductstream_core::{Error, Lsn, Result};
-use socket2::SockRef;
-use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::connect::{ReadHalf, ServerError};
@@ -14,8 +12,6 @@ use crate::feedback::Shared;
 use crate::pace::Pace;
 use crate::resume::publication_gone;
 
-/// Room that is made before each read.
-const READ_BYTES: usize = 256 << 10;
 /// A read of less found the socket empty. A TLS record, which is what one read yields there, holds no more than this.
 const SHORT_READ_BYTES: usize = 16 << 10;
 /// Most that one drain takes before what arrived is decoded: bounds the buffer, whatever the socket holds.
@@ -61,7 +57,6 @@ impl Inbound {
         }
         let mut drained = self.drain()?;
         if drained == 0 {
-            self.buffer.reserve(READ_BYTES);
             let waited = timeout(self.silence_limit, self.read.read_buf(&mut self.buffer)).await;
             let read = waited.map_err(|_| silent(self.silence_limit))?;
             drained = arrived(read)?;
@@ -70,7 +65,7 @@ impl Inbound {
             }
         }
         let now = Instant::now();
-        self.pace.drained(drained, receive_buffer_bytes(&self.read), now - self.drained_at);
+        self.pace.drained(drained, self.read.receive_buffer_bytes().unwrap_or(DRAIN_BYTES), now - self.drained_at);
         self.drained_at = now;
         self.shared.received_bytes(drained);
         Ok(())
@@ -81,7 +76,6 @@ impl Inbound {
     fn drain(&mut self) -> Result<usize> {
         let mut drained = 0;
         while drained < DRAIN_BYTES {
-            self.buffer.reserve(READ_BYTES);
             match self.read.try_read_buf(&mut self.buffer) {
                 Ok(Some(bytes)) => {
                     drained += arrived(Ok(bytes))?;
@@ -138,16 +132,6 @@ impl Inbound {
             self.buffer = BytesMut::new();
         }
     }
-}
-
-/// What the kernel holds for us at most; it grows under load. A TLS connection reads through a buffer of its own.
-fn receive_buffer_bytes(read: &ReadHalf) -> usize {
-    let size = match read {
-        ReadHalf::Tcp(half) => SockRef::from(half.as_ref()).recv_buffer_size(),
-        ReadHalf::Unix(half) => SockRef::from(half.as_ref()).recv_buffer_size(),
-        ReadHalf::Tls(_) => return DRAIN_BYTES,
-    };
-    size.unwrap_or(DRAIN_BYTES)
 }
 
 /// A notice, which tells nothing that counts but one thing: from version 18 on the server only warns about a publication that was dropped,

@@ -148,8 +148,9 @@ async fn publications(
     let wanted = pattern::choose(&tables, &settings.tables)?;
     let name = default_publication(flow);
     let members = publication::members(sql, &name).await?;
-    let added = wanted.iter().copied().filter(|table| !members.contains(&table.name));
-    added.map(|table| identified(&tables, table)).collect::<Result<()>>()?;
+    for table in wanted.iter().filter(|table| !members.contains(&table.name)) {
+        identified(&tables, table)?;
+    }
     let wanted: Vec<_> = wanted.iter().map(|table| table.name.clone()).collect();
     // Noted before the server is asked: nobody may be here any more when it answers.
     let exists = publication::find(sql, &name).await?.is_some();

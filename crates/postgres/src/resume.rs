@@ -47,7 +47,7 @@ fn same_source(known: &SourceIdentity, server: &SourceIdentity, position: Positi
         Err(Error::resync(format!(
             "this is another source: the checkpoint at {position} belongs to {what} {known}, the server has {found}"
         ))
-        .with_remedy("point the flow at the server it was started on, or run `ductstream cleanup` and start it anew"))
+        .with_remedy("point the flow at the server it was started on, or give the flow another `name` and its destinations another `prefix`"))
     };
     if known.system_identifier != server.system_identifier {
         return differs("system identifier", &known.system_identifier, &server.system_identifier);

@@ -175,7 +175,10 @@ impl Opened {
         let patience = self.sender_timeout;
         let Self { replication, sql, identity, types, schemas, keys, in_recovery, .. } = self;
         let stream = replication.start_replication(&command).await?;
-        let (read, write) = stream.stream.into_split();
+        let (read, write) = stream
+            .stream
+            .into_split()
+            .map_err(|error| Error::retry("the replication connection could not be split").with_source(error))?;
 
         shared.acknowledge(Position::start_of(from.commit_lsn));
         let silence = patience.map_or(SILENCE_LIMIT, |patience| SILENCE_LIMIT.max(patience * 2));

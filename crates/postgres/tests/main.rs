@@ -14,7 +14,7 @@ mod connect_settings;
 mod pgoutput_bytes;
 #[path = "suite/pgoutput_live.rs"]
 mod pgoutput_live;
-#[path = "suite/types.rs"]
-mod types;
 #[path = "suite/preflight.rs"]
 mod preflight;
+#[path = "suite/types.rs"]
+mod types;

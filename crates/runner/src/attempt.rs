@@ -85,7 +85,7 @@ impl<'a> Attempt<'a> {
         if stored.is_none() {
             // The first start creates things in the source: not before it is known that the changes have somewhere to go.
             for (name, destination) in &destinations {
-                destination.verify().await.map_err(|error| error.context(format_args!("destination {name}")))?;
+                destination.verify(flow).await.map_err(|error| error.context(format_args!("destination {name}")))?;
             }
         }
         let opened = source.open(start).await?;

@@ -11,7 +11,7 @@ use crate::RetrySettings;
 pub(crate) const QUEUED_BATCHES: usize = 2;
 
 /// Checkpoints are stored at most this often while data flows: many durable reports, one commit.
-pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often counters that only the source or a destination knows are looked at.
 pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(500);

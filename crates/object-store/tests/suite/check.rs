@@ -26,7 +26,7 @@ async fn a_bucket_that_cannot_be_written_to_is_found_with_its_name_and_a_remedy(
     let found = check(&place.settings(), "orders").await;
     let errors = errors(&found);
     assert!(errors[0].message.contains("s3://events/shop") && errors[0].remedy.is_some(), "{found:?}");
-    assert!(place.writer().verify().await.is_err());
+    assert!(place.writer().verify("flow").await.is_err());
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_directory_is_checked_without_being_created() {
     let place = Directory::new();
     let found = check(&place.settings(), "orders").await;
     assert!(errors(&found).is_empty(), "{found:?}");
-    place.writer().verify().await.unwrap();
+    place.writer().verify("flow").await.unwrap();
     assert!(!place.path().exists());
     assert_eq!(std::fs::read_dir(place.root.path()).unwrap().count(), 0);
 

@@ -32,5 +32,5 @@ pub use quote::{quote_identifier, quote_literal};
 pub use server_error::{ServerError, sqlstate};
 pub use settings::{ConnectionSettings, Endpoint, Host, KeepAlive, Secret, TargetSession};
 pub use ssl::{ClientCertificate, Roots, SslMode, SslNegotiation, SslSettings, TlsVersion};
-pub use stream::{ReadHalf, Stream, WriteHalf};
+pub use stream::{PlainRead, ReadHalf, Stream, WriteHalf};
 pub use values::{AuthMethod, ChannelBinding, RequireAuth};

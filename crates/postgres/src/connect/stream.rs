@@ -1,13 +1,15 @@
 //! A connection's bytes: over TCP, a unix socket or TLS.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Read, Write};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use socket2::Socket;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 /// A connected stream.
@@ -24,10 +26,8 @@ pub enum Stream {
 /// The reading half of a [`Stream`].
 #[derive(Debug)]
 pub enum ReadHalf {
-    /// TCP in clear.
-    Tcp(tcp::OwnedReadHalf),
-    /// A unix socket.
-    Unix(unix::OwnedReadHalf),
+    /// TCP or a unix socket, in clear.
+    Plain(PlainRead),
     /// TLS over TCP.
     Tls(tokio::io::ReadHalf<TlsStream<TcpStream>>),
 }
@@ -35,32 +35,44 @@ pub enum ReadHalf {
 /// The writing half of a [`Stream`].
 #[derive(Debug)]
 pub enum WriteHalf {
-    /// TCP in clear.
-    Tcp(tcp::OwnedWriteHalf),
-    /// A unix socket.
-    Unix(unix::OwnedWriteHalf),
+    /// TCP or a unix socket, in clear.
+    Plain(Socket),
     /// TLS over TCP.
     Tls(tokio::io::WriteHalf<TlsStream<TcpStream>>),
 }
 
+/// A socket that the event loop watches only while somebody waits for bytes: a reader that lets bytes pile up is not woken by each of
+/// them.
+#[derive(Debug)]
+pub struct PlainRead {
+    socket: Socket,
+    is_unix: bool,
+    scratch: Box<[u8]>,
+}
+
+/// Most that one read of a plain socket takes.
+const READ_BYTES: usize = 256 << 10;
+/// Between two tries to write into a full send buffer, which only a peer that reads nothing at all can cause.
+const WRITE_PAUSE: Duration = Duration::from_millis(10);
+
 impl Stream {
-    /// Halves that two tasks can own. Without TLS they share nothing but the socket; with TLS they share a lock that is
-    /// held only for the time of one call, never while waiting.
-    pub fn into_split(self) -> (ReadHalf, WriteHalf) {
-        match self {
-            Self::Tcp(stream) => {
-                let (read, write) = stream.into_split();
-                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
-            }
-            Self::Unix(stream) => {
-                let (read, write) = stream.into_split();
-                (ReadHalf::Unix(read), WriteHalf::Unix(write))
-            }
+    /// Halves that two tasks can own. Without TLS they are two descriptors of one socket; with TLS they share a lock that is held only
+    /// for the time of one call, never while waiting.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn into_split(self) -> io::Result<(ReadHalf, WriteHalf)> {
+        let (socket, is_unix) = match self {
+            Self::Tcp(stream) => (Socket::from(stream.into_std()?), false),
+            Self::Unix(stream) => (Socket::from(stream.into_std()?), true),
             Self::Tls(stream) => {
                 let (read, write) = tokio::io::split(*stream);
-                (ReadHalf::Tls(read), WriteHalf::Tls(write))
+                return Ok((ReadHalf::Tls(read), WriteHalf::Tls(write)));
             }
-        }
+        };
+        let write = WriteHalf::Plain(socket.try_clone()?);
+        let scratch = vec![0; READ_BYTES].into_boxed_slice();
+        Ok((ReadHalf::Plain(PlainRead { socket, is_unix, scratch }), write))
     }
 
     /// Asks the system for a receive buffer of `bytes`, and returns what it granted (Linux doubles the number, and caps
@@ -81,29 +93,31 @@ impl Stream {
 }
 
 impl ReadHalf {
-    /// Waits until a read may find something. May return early. Over TLS it returns at once, for what is decrypted
-    /// already does not show at the socket: wait by [`AsyncReadExt::read_buf`] there.
+    /// Waits for bytes and appends them to `buffer`; 0 at the end of the stream. Cancel-safe.
     ///
     /// # Errors
-    /// What the system answers.
-    pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(half) => half.readable().await,
-            Self::Unix(half) => half.readable().await,
-            Self::Tls(_) => Ok(()),
+    /// What the system or TLS answers.
+    pub async fn read_buf(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        loop {
+            if let Some(bytes) = self.try_read_buf(buffer)? {
+                return Ok(bytes);
+            }
+            match self {
+                Self::Tls(half) => return half.read_buf(buffer).await,
+                Self::Plain(plain) => plain.readable().await?,
+            }
         }
     }
 
-    /// Reads what is there into the spare capacity of `buffer`, without waiting. `None` when nothing is there;
-    /// `Some(0)` at the end of the stream. Reserve capacity first: a full buffer grows by a few bytes only.
+    /// Appends what is there to `buffer`, without waiting. `None` when nothing is there; `Some(0)` at the end of the stream.
     ///
     /// # Errors
     /// What the system or TLS answers.
     pub fn try_read_buf(&mut self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
         let read = match self {
-            Self::Tcp(half) => half.try_read_buf(buffer),
-            Self::Unix(half) => half.try_read_buf(buffer),
+            Self::Plain(plain) => plain.receive(buffer),
             Self::Tls(half) => {
+                buffer.reserve(READ_BYTES);
                 let mut context = Context::from_waker(Waker::noop());
                 // Dropping the future loses nothing: `read_buf` is cancel-safe.
                 match pin!(half.read_buf(buffer)).poll(&mut context) {
@@ -117,6 +131,65 @@ impl ReadHalf {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What the kernel holds for the reader at most; it grows under load. `None` over TLS, which reads through a buffer of its own.
+    pub fn receive_buffer_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Plain(plain) => plain.socket.recv_buffer_size().ok(),
+            Self::Tls(_) => None,
+        }
+    }
+}
+
+impl PlainRead {
+    fn receive(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        loop {
+            match self.socket.read(&mut self.scratch) {
+                Ok(bytes) => {
+                    buffer.extend_from_slice(&self.scratch[..bytes]);
+                    return Ok(bytes);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Registers the socket with the event loop for the time of one wait.
+    async fn readable(&self) -> io::Result<()> {
+        let socket = self.socket.try_clone()?;
+        if self.is_unix {
+            UnixStream::from_std(socket.into())?.readable().await
+        } else {
+            TcpStream::from_std(socket.into())?.readable().await
+        }
+    }
+}
+
+impl WriteHalf {
+    /// Writes all of `bytes`. Not cancel-safe.
+    ///
+    /// # Errors
+    /// What the system or TLS answers.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let socket = match self {
+            Self::Tls(half) => {
+                half.write_all(bytes).await?;
+                return half.flush().await;
+            }
+            Self::Plain(socket) => socket,
+        };
+        while !bytes.is_empty() {
+            match socket.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(WRITE_PAUSE).await,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -163,6 +236,4 @@ macro_rules! delegate_write {
 }
 
 delegate_read!(Stream);
-delegate_read!(ReadHalf);
 delegate_write!(Stream);
-delegate_write!(WriteHalf);

@@ -4,10 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use ductstream_core::{Error, ErrorKind};
 use ductstream_postgres::connect::{
-    Connection, ConnectionSettings, Environment, Mode, ReadHalf, ReplicationStream, Row, Stream, quote_literal,
+    Connection, ConnectionSettings, Environment, Mode, ReplicationStream, Row, Stream, quote_literal,
     sqlstate,
 };
 use ductstream_testkit::postgres::{Certificates, Cluster, Postgres, supported_versions};
@@ -464,21 +463,10 @@ async fn replication_streams_over_every_kind_of_socket() {
 /// Reads without waiting where there is something, and waits where there is not.
 async fn read_until(stream: ReplicationStream, wanted: &[u8]) {
     let mut received = stream.buffered;
-    let (mut read, _write) = stream.stream.into_split();
+    let (mut read, _write) = stream.stream.into_split().unwrap();
     while !received.windows(wanted.len()).any(|window| window == wanted) {
-        let bytes = read_some(&mut read, &mut received).await;
+        let bytes = read.read_buf(&mut received).await.unwrap();
         assert!(bytes > 0, "the server closed the stream");
-    }
-}
-
-async fn read_some(read: &mut ReadHalf, buffer: &mut BytesMut) -> usize {
-    buffer.reserve(4096);
-    match read.try_read_buf(buffer).unwrap() {
-        Some(bytes) => bytes,
-        None => {
-            read.readable().await.unwrap();
-            read.read_buf(buffer).await.unwrap()
-        }
     }
 }
 
