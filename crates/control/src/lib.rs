@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ductstream_core::{CheckpointStore, Error, Finding, Result};
+use ductstream_core::{Checkpoint, CheckpointStore, Error, Finding, Result};
 
 mod database;
 mod document;
@@ -45,6 +45,18 @@ pub async fn check(address: &str) -> Finding {
         let remedy = error.remedy().unwrap_or("make the store reachable").to_owned();
         Finding::error(SUBJECT, error.message(), remedy)
     })
+}
+
+/// The flow's checkpoint, if the store exists and has one. Creates nothing.
+///
+/// # Errors
+/// What the store answers.
+pub async fn peek(address: &str, flow: &str) -> Result<Option<Checkpoint>> {
+    let exists = match Address::parse(address)? {
+        Address::Postgres(url) => postgres::exists(url).await?,
+        Address::Sqlite(path) => path.exists(),
+    };
+    if exists { open(address).await?.load(flow).await } else { Ok(None) }
 }
 
 /// What a finding about a store is about.

@@ -206,6 +206,14 @@ pub(crate) async fn check(url: &str) -> Result<Finding> {
     })
 }
 
+/// Whether the store's schema is there.
+pub(crate) async fn exists(url: &str) -> Result<bool> {
+    let store = PostgresStore::connect(url).await?;
+    let query = sqlx::query("SELECT to_regnamespace('ductstream') IS NOT NULL AS exists");
+    let row = query.fetch_one(&store.pool).await.map_err(|error| store.doing("look at").error(error))?;
+    row.try_get("exists").map_err(|error| store.doing("look at").error(error))
+}
+
 async fn lock(transaction: &mut Transaction<'static, Postgres>, key: i32) -> sqlx::Result<()> {
     let query = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(LOCK_SPACE).bind(key);
     query.execute(&mut **transaction).await.map(drop)

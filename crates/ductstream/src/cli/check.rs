@@ -38,12 +38,18 @@ pub(crate) async fn run(args: CheckArgs, global: &Global) -> Result<Exit> {
     let store = global.store_address(&flow)?;
     let name = flow.name.to_string();
     let mut findings = preflight::check(postgres(&flow), &name).await;
+    let store_finding = ductstream_control::check(&store).await;
+    if store_finding.severity == Severity::Ok
+        && let Some(checkpoint) = ductstream_control::peek(&store, &name).await?
+    {
+        findings.push(preflight::continuity(postgres(&flow), &name, &checkpoint).await);
+    }
     for destination in &flow.destinations {
         if let Some(settings) = object_store(&destination.kind) {
             findings.extend(ductstream_object_store::check(&settings, &name).await);
         }
     }
-    findings.push(ductstream_control::check(&store).await);
+    findings.push(store_finding);
     // What a destination cannot do is a wrong setting, and ends here with its own message.
     FlowComponents::new(flow, tokio_util::sync::CancellationToken::new())?;
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);

@@ -21,7 +21,8 @@ mod tests {
         let schema = json_schema();
         let mut fields: Vec<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         let mut known = FIELDS.to_vec();
-        (fields.sort_unstable(), known.sort_unstable());
+        fields.sort_unstable();
+        known.sort_unstable();
         assert_eq!(fields, known);
         assert_eq!(schema["required"], serde_json::json!(["name", "source", "format", "destinations"]));
         assert_eq!(schema["additionalProperties"], false);

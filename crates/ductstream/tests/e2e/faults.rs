@@ -170,6 +170,9 @@ async fn a_slot_that_was_dropped_or_advanced_or_another_server_is_refused_with_t
     let (code, message) = flow.fails("run", &["--until-idle"]).await;
     assert_eq!(code, 1);
     assert!(message.contains("does not exist any more"), "{message}");
+    let check = flow.command("check", &[]).output().await.unwrap();
+    assert_eq!(check.status.code(), Some(3), "what run refuses, check finds");
+    assert!(String::from_utf8_lossy(&check.stdout).contains("does not exist any more"), "{check:?}");
     let left = database.query_value("select count(*) from pg_replication_slots where slot_name like '%' || current_database()").await;
     assert_eq!(left, "0", "nothing was created in its place");
 

@@ -6,12 +6,16 @@ mod server;
 mod slot;
 mod tables;
 
-use ductstream_core::{Error, Finding, Result};
+use ductstream_core::{Checkpoint, Error, Finding, Result};
 
 use super::server::{self as catalog_server, Server};
+use super::slot as catalog_slot;
 use super::table::{self, Table};
 use crate::connect::{Connection, ConnectionSettings, Mode};
+use crate::open::default_slot;
+use crate::resume::resume;
 use crate::settings::SourceSettings;
+use crate::source::identity;
 
 /// Looks at everything that the flow `flow` with these settings needs from its source. Creates nothing and changes
 /// nothing.
@@ -34,6 +38,25 @@ pub async fn check(settings: &SourceSettings, flow: &str) -> Vec<Finding> {
         Err(error) => findings.push(failed("connection", &error)),
     }
     findings
+}
+
+/// Whether the flow could go on from `checkpoint` without a gap. Changes nothing.
+///
+/// Never fails: what cannot be looked at is a finding itself.
+pub async fn continuity(settings: &SourceSettings, flow: &str, checkpoint: &Checkpoint) -> Finding {
+    const SUBJECT: &str = "checkpoint";
+    let resumed = async {
+        let target = ConnectionSettings::resolve(&settings.url)?;
+        let mut sql = Connection::connect(&target, Mode::Sql).await?;
+        let server = catalog_server::load(&mut sql).await?;
+        let slot = settings.slot.clone().unwrap_or_else(|| default_slot(flow));
+        let found = catalog_slot::load(&mut sql, &slot).await?;
+        resume(Some(checkpoint), &identity(&server, &slot), found.as_ref())
+    };
+    match resumed.await {
+        Ok(_) => Finding::ok(SUBJECT, format!("the flow goes on from {}", checkpoint.position)),
+        Err(error) => failed(SUBJECT, &error),
+    }
 }
 
 /// What the single checks look at.
