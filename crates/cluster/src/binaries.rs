@@ -73,11 +73,7 @@ impl Binaries {
             let copied = Command::new("cp").args(["-R", "-P"]).arg(&self.root).arg(&partial).status()?;
             let opened = Command::new("chmod").args(["-R", "a+rX"]).arg(&partial).status()?;
             if !copied.success() || !opened.success() {
-                return Err(Error::other(format!(
-                    "copying {} to {} failed",
-                    self.root.display(),
-                    partial.display()
-                )));
+                return Err(Error::other(format!("copying {} to {} failed", self.root.display(), partial.display())));
             }
             // Another process may have been faster: its copy serves as well.
             if std::fs::rename(&partial, &copy).is_err() {

@@ -15,7 +15,9 @@ async fn databases() -> Vec<TestDatabase> {
 
 /// `(op, the fields asked for)` of each record.
 fn fields(records: &[Value], names: &[&str]) -> Vec<Value> {
-    let pick = |record: &Value| names.iter().map(|name| record.get(*name).cloned().unwrap_or(json!("absent"))).collect::<Vec<_>>();
+    let pick = |record: &Value| {
+        names.iter().map(|name| record.get(*name).cloned().unwrap_or(json!("absent"))).collect::<Vec<_>>()
+    };
     records.iter().map(|record| Value::from(pick(record))).collect()
 }
 
@@ -61,8 +63,12 @@ async fn an_update_of_the_key_carries_the_old_key_and_a_delete_carries_the_key_o
             .await;
         let flow = Flow::new(&database, &Shape::default());
         flow.create().await;
-        database.execute("insert into d values (1, 'a'); update d set id = 2; update d set v = 'b'; delete from d").await;
-        database.execute("insert into f values (1, 'a'); update f set id = 2; update f set v = 'b'; delete from f").await;
+        database
+            .execute("insert into d values (1, 'a'); update d set id = 2; update d set v = 'b'; delete from d")
+            .await;
+        database
+            .execute("insert into f values (1, 'a'); update f set id = 2; update f set v = 'b'; delete from f")
+            .await;
         database.execute("insert into x values (1, 1, 'a'); update x set b = 2; delete from x").await;
         flow.drain().await;
         let expected = [

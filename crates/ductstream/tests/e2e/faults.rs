@@ -39,7 +39,13 @@ async fn agrees(flow: &Flow, database: &TestDatabase, table: &str) {
     assert!(!expected.is_empty());
     for through in [Through::Manifests, Through::Glob] {
         let found = flow.folded(&format!("public.{table}"), COLUMNS, through);
-        assert!(found == expected, "{through:?}: {} rows delivered, {} in the source\n{}", found.len(), expected.len(), flow.log());
+        assert!(
+            found == expected,
+            "{through:?}: {} rows delivered, {} in the source\n{}",
+            found.len(),
+            expected.len(),
+            flow.log()
+        );
     }
 }
 
@@ -124,7 +130,8 @@ async fn a_terminated_run_drains_stores_and_exits_with_zero() {
     // Rolls by nothing but the end: what arrives, arrives because of the graceful stop.
     let caught_up = "select count(*) from pg_stat_replication where write_lsn >= pg_current_wal_flush_lsn()
                      and application_name = 'ductstream'";
-    eventually_within(PATIENCE, "the flow to catch up", || async { database.query_value(caught_up).await != "0" }).await;
+    eventually_within(PATIENCE, "the flow to catch up", || async { database.query_value(caught_up).await != "0" })
+        .await;
     signal(&run, "TERM");
     let status = run.wait().await.unwrap();
     assert_eq!(status.code(), Some(0), "{}", flow.log());
@@ -145,7 +152,8 @@ async fn a_restarted_server_is_reconnected_to() {
     let expected = source_rows(&database, "shop", COLUMNS).await;
     eventually_within(PATIENCE, "the source's rows", || async {
         flow.folded("public.shop", COLUMNS, Through::Manifests) == expected
-    }).await;
+    })
+    .await;
     signal(&run, "INT");
     assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", flow.log());
     agrees(&flow, &database, "shop").await;
@@ -173,7 +181,9 @@ async fn a_slot_that_was_dropped_or_advanced_or_another_server_is_refused_with_t
     let check = flow.command("check", &[]).output().await.unwrap();
     assert_eq!(check.status.code(), Some(3), "what run refuses, check finds");
     assert!(String::from_utf8_lossy(&check.stdout).contains("does not exist any more"), "{check:?}");
-    let left = database.query_value("select count(*) from pg_replication_slots where slot_name like '%' || current_database()").await;
+    let left = database
+        .query_value("select count(*) from pg_replication_slots where slot_name like '%' || current_database()")
+        .await;
     assert_eq!(left, "0", "nothing was created in its place");
 
     let other = shop(15).await;

@@ -123,7 +123,9 @@ impl Flow {
         let mut records: Vec<Value> = Vec::new();
         for file in files(&self.out().join(table), "jsonl") {
             let text = std::fs::read_to_string(&file).unwrap();
-            records.extend(text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))));
+            records.extend(
+                text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))),
+            );
         }
         records
     }
@@ -141,7 +143,8 @@ impl Flow {
             Through::Manifests => "manifests",
             Through::Glob => "glob",
         };
-        let arguments = [self.out().to_str().unwrap().to_owned(), table.to_owned(), columns.join(","), through.to_owned()];
+        let arguments =
+            [self.out().to_str().unwrap().to_owned(), table.to_owned(), columns.join(","), through.to_owned()];
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         python::run(include_str!("fold.py"), &arguments).lines().map(str::to_owned).collect()
     }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use ductstream_core::{Error, ErrorKind};
 use ductstream_postgres::connect::{
-    Connection, ConnectionSettings, Environment, Mode, ReplicationStream, Row, Stream, quote_literal,
-    sqlstate,
+    Connection, ConnectionSettings, Environment, Mode, ReplicationStream, Row, Stream, quote_literal, sqlstate,
 };
 use ductstream_testkit::postgres::{Certificates, Cluster, Postgres, supported_versions};
 use tempfile::TempDir;
