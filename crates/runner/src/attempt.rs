@@ -61,6 +61,7 @@ impl<'a> Attempt<'a> {
     pub(crate) async fn run(mut self) -> Result<Position> {
         let mut source = self.runner.components.source().await?;
         let opened = tokio::select! {
+            biased;
             () = self.stop.cancelled() => None,
             opened = Self::open(self.runner, &mut source) => Some(opened?),
         };

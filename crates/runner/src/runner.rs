@@ -108,10 +108,8 @@ impl Runner {
         );
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
-            () = stop.cancelled() => {
-                self.board.failed(Phase::Failed, &error);
-                Err(error.context("stopped while waiting to try again"))
-            }
+            // Nothing is in hand, so there is nothing to drain: the next attempt ends at once, in order.
+            () = stop.cancelled() => Ok(()),
         }
     }
 }

@@ -212,3 +212,19 @@ async fn a_schema_version_is_stored_before_its_first_record_is_durable() {
     assert!(stored < durable);
     assert_eq!(bench.store.schemas("flow").await.unwrap(), [record]);
 }
+
+#[tokio::test]
+async fn a_stop_while_waiting_to_try_again_ends_in_order_at_the_stored_checkpoint() {
+    let bench = Bench::new(1..=2, 1);
+    bench.runner().run(Until::Idle, CancellationToken::new()).await.unwrap();
+    bench.history.push(transaction(3));
+    bench.disks[0].fail_writes((0..1_000_000).map(|_| Error::retry("away")));
+    let stop = CancellationToken::new();
+    let runner = bench.runner();
+    let mut status = runner.status();
+    let run = tokio::spawn(runner.run(Until::Stopped, stop.clone()));
+    status.wait_for(|status| status.phase == Phase::Retrying && status.retries > 3).await.unwrap();
+    stop.cancel();
+    let summary = run.await.unwrap().unwrap();
+    assert_eq!(summary.position, Position::start_of(Lsn(210)));
+}
