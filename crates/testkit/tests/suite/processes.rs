@@ -14,7 +14,7 @@ async fn a_process_is_watched_signalled_and_waited_for() {
 
 #[tokio::test]
 async fn a_killed_process_has_no_exit_code() {
-    let child = process::Process::start("/bin/sh", ["-c", "echo $NAME; sleep 600"], &[("NAME", "set")]);
+    let child = process::Process::start("/bin/sh", ["-c", "echo $NAME; exec sleep 600"], &[("NAME", "set")]);
     child.wait_for_stdout(|line| line == "set").await;
     assert_eq!(child.kill().await.code(), None);
 }
