@@ -59,6 +59,9 @@ pub struct Checkpoint {
     /// What the flow created in the source.
     #[serde(default)]
     pub created: Created,
+    /// The publications that are streamed, sorted. An index inside a transaction counts what these publish, and means nothing under others.
+    #[serde(default)]
+    pub publications: Vec<String>,
 }
 
 impl Checkpoint {
@@ -66,7 +69,14 @@ impl Checkpoint {
     pub fn begin(source: SourceIdentity, position: Position, destinations: impl IntoIterator<Item = String>) -> Self {
         let start = DestinationCheckpoint { position, stored: None };
         let destinations = destinations.into_iter().map(|name| (name, start.clone())).collect();
-        Self { source, position, commit_time: None, destinations, created: Created::default() }
+        Self {
+            source,
+            position,
+            commit_time: None,
+            destinations,
+            created: Created::default(),
+            publications: Vec::new(),
+        }
     }
 
     /// Takes over what `destination` made durable. Returns whether the flow's own position moved. Never moves back.

@@ -27,6 +27,8 @@ pub struct SourceOpened {
     pub wal_end: Lsn,
     /// What the flow created in the source, at this start or an earlier one.
     pub created: Created,
+    /// The publications that are streamed, sorted; empty for sources without such.
+    pub publications: Vec<String>,
 }
 
 /// What a source shows of itself.

@@ -11,6 +11,8 @@ use crate::settings::PartitionBy;
 
 const CUTS: &str = "_cuts";
 const PROBE: &str = "_ductstream_check";
+/// Extensions of the objects that any format has.
+const EXTENSIONS: [&str; 4] = ["parquet", "jsonl", "jsonl.gz", "jsonl.zst"];
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
 
@@ -89,7 +91,11 @@ impl Names {
     pub(crate) fn object_position(&self, path: &Path) -> Option<Position> {
         let relative = self.relative(path);
         let mut parts: Vec<&str> = relative.split('/').collect();
-        let name = parts.pop()?.strip_suffix(self.extension)?.strip_suffix('.')?;
+        // Whatever the format is now: what a crash left may be of the one before.
+        let (name, extension) = parts.pop()?.split_once('.')?;
+        if extension != self.extension && !EXTENSIONS.contains(&extension) {
+            return None;
+        }
         let ours = match parts[..] {
             [table] => is_table_directory(table),
             [table, date] => is_table_directory(table) && parse_date(date).is_some(),

@@ -27,10 +27,11 @@ pub(crate) struct Recovery<'a> {
 impl Recovery<'_> {
     /// Finds the last cut and removes everything of this destination's beyond it. Returns the cut's position.
     pub(crate) async fn run(&self) -> Result<Option<Position>> {
+        let last = self.last_cut().await?;
+        // Not before it is known that what lies here is this flow's.
         if let Some(root) = &self.target.directory {
             self.tidy_directory(root).await?;
         }
-        let last = self.last_cut().await?;
         let cut = last.as_ref().map(|manifest| manifest.position);
         if let Some(stored) = self.start.stored.filter(|stored| cut < Some(*stored)) {
             return Err(self.lost(stored).await?);
@@ -63,6 +64,9 @@ impl Recovery<'_> {
             }
             if !same_history(&manifest.source, &self.start.source) {
                 return Err(self.other_source(&manifest));
+            }
+            if manifest.source.timeline != self.start.source.timeline && position > self.start.position {
+                return Err(self.other_timeline(&manifest));
             }
             // A checkpoint vouches for the cuts before its position, whatever became of their objects since then.
             if position <= self.start.position || self.is_whole(&manifest).await? {
@@ -204,6 +208,19 @@ impl Recovery<'_> {
         let message = format!("{} had committed a cut at {stored}, and now {found}: data is missing", self.target.url);
         Ok(Error::resync(message)
             .with_remedy("restore the manifests under `_cuts`, or load the flow anew into another prefix"))
+    }
+
+    /// The cut may hold what the promoted or restored server never had, and skipping up to it would skip what that server writes now.
+    fn other_timeline(&self, manifest: &Manifest) -> Error {
+        Error::resync(format!(
+            "{} holds a cut at {} of timeline {}, beyond the flow's position {} on timeline {}",
+            self.target.url,
+            manifest.position,
+            manifest.source.timeline,
+            self.start.position,
+            self.start.source.timeline,
+        ))
+        .with_remedy("set `prefix` to an empty one, and compare the former one with the tables")
     }
 
     fn other_source(&self, manifest: &Manifest) -> Error {

@@ -173,7 +173,9 @@ fn broken(error: std::io::Error) -> Error {
 }
 
 fn silent(limit: Duration) -> Error {
-    Error::retry(format!("nothing was heard from the server for {} s", limit.as_secs()))
+    Error::retry(format!("nothing was heard from the server for {} s", limit.as_secs())).with_remedy(
+        "if the server was busy with a large rewrite, raise its wal_sender_timeout: twice that is waited for, at least two minutes",
+    )
 }
 
 #[cfg(test)]

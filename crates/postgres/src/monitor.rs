@@ -6,7 +6,7 @@ use std::time::Duration;
 use ductstream_core::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::assemble::RelationNeed;
 use crate::catalog::{relation, slot};
@@ -19,6 +19,9 @@ pub const HEARTBEAT_PREFIX: &str = "ductstream.heartbeat";
 
 /// How often the slot is looked at; also keeps the connection from being closed as idle.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a query may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the decoder asked for.
 #[derive(Debug)]
@@ -92,15 +95,15 @@ impl Watch {
             let done = tokio::select! {
                 request = queue.recv() => match request {
                     Some(Request { need, answer }) => {
-                        let found = look_up(&mut self.connection, &need).await;
+                        let found = in_time(look_up(&mut self.connection, &need)).await;
                         // The decoder may have gone; then nobody needs the answer.
                         let _ = answer.send(found);
                         Ok(())
                     }
                     None => std::future::pending().await,
                 },
-                _ = slots.tick() => self.look_at_slot().await,
-                () = beat(&mut beats) => self.heartbeat().await,
+                _ = slots.tick() => in_time(self.look_at_slot()).await,
+                () = beat(&mut beats) => in_time(self.heartbeat()).await,
             };
             if let Err(error) = done {
                 return error;
@@ -119,6 +122,12 @@ impl Watch {
         self.connection.simple_query(&sql).await?;
         Ok(())
     }
+}
+
+/// A connection that a firewall has forgotten answers never: the flow must not wait for the system to notice.
+async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Error::retry(format!("a catalog query was not answered within {} s", ANSWER_LIMIT.as_secs()));
+    timeout(ANSWER_LIMIT, asked).await.map_err(late)?
 }
 
 fn ticker(period: Duration) -> Interval {

@@ -1,17 +1,18 @@
 //! Opening a source: connect, verify, and only then create what is missing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ductstream_core::{Created, Error, Lsn, Position, Result, SchemaRecord, SourceIdentity, SourceStart};
+use ductstream_core::{Created, Error, Lsn, Position, Result, SchemaRecord, SourceIdentity, SourceStart, TableName};
 
 use crate::catalog::relation::{self, RelationKey};
 use crate::catalog::table::Table;
 use crate::catalog::{pattern, publication, server, slot, table};
 use crate::connect::{Connection, ConnectionSettings, Mode, quote_identifier, quote_literal, sqlstate};
 use crate::monitor::load_types;
-use crate::resume::{Resume, publication_gone, resume};
+use crate::resume::{Resume, publication_gone, resume, same_publications, within_history};
 use crate::settings::SourceSettings;
-use crate::source::identity;
+use crate::source::{identity, sorted};
 use crate::types::TypeCatalog;
 
 /// What streaming needs, verified.
@@ -64,10 +65,13 @@ pub(crate) async fn open(
     let checkpoint = start.checkpoint.as_ref();
     let found = slot::load(&mut sql, &slot_name).await?;
     let begin = resume(checkpoint, &identity, found.as_ref())?;
+    let wal_end = server::wal_end(&mut sql).await?;
+    within_history(checkpoint, wal_end, server.in_recovery)?;
     let mut created = checkpoint.map(|checkpoint| checkpoint.created.clone()).unwrap_or_default();
 
     let mut replication = Connection::connect(&target, Mode::Replication).await?;
     let sender_timeout = sender_timeout(&mut sql).await?;
+    same_publications(checkpoint, &wanted_publications(settings, flow))?;
     let publications = publications(&mut sql, settings, flow, checkpoint.is_some(), unfinished).await?;
     let position = match begin {
         Resume::At(position) => position,
@@ -92,7 +96,7 @@ pub(crate) async fn open(
     let decodes_binary = relations.types.iter().all(|oid| types.decode_binary([*oid]));
     Ok(Opened {
         replication,
-        wal_end: server::wal_end(&mut sql).await?,
+        wal_end,
         sql,
         identity,
         position,
@@ -132,6 +136,14 @@ async fn sender_timeout(sql: &mut Connection) -> Result<Option<Duration>> {
     Ok((millis > 0).then(|| Duration::from_millis(millis)))
 }
 
+/// The names of the publications that the settings ask for, sorted.
+fn wanted_publications(settings: &SourceSettings, flow: &str) -> Vec<String> {
+    match &settings.publication {
+        Some(publications) => sorted(publications.names()),
+        None => vec![default_publication(flow)],
+    }
+}
+
 /// The publications to stream, of which the flow's own is made to hold the wanted tables.
 async fn publications(
     sql: &mut Connection,
@@ -157,10 +169,30 @@ async fn publications(
     if has_run && !exists {
         return Err(publication_gone(&name));
     }
+    if exists && !has_run && !holds_exactly(sql, &name, &members, &wanted).await? {
+        return Err(Error::configuration(format!(
+            "publication {name} exists already and is not what this flow would make: it may be another flow's"
+        ))
+        .with_remedy(format!(
+            "give the flow another name, or drop the publication, or set `source.publication: {name}` to use it as it is"
+        )));
+    }
     unfinished.publication = (!exists).then(|| name.clone());
     let made = publication::ensure(sql, &name, &wanted).await;
     made.inspect_err(|error| forget_if_refused(&mut unfinished.publication, error))?;
     Ok(vec![name])
+}
+
+/// Whether a publication that is there already holds these tables and no others, with all that happens to them.
+async fn holds_exactly(
+    sql: &mut Connection,
+    name: &str,
+    members: &BTreeSet<TableName>,
+    wanted: &[TableName],
+) -> Result<bool> {
+    let same = *members == wanted.iter().cloned().collect();
+    let publication = publication::find(sql, name).await?;
+    Ok(same && publication.is_some_and(|publication| publication.operations == [true; 4] && !publication.all_tables))
 }
 
 /// Refuses a table of which the server would refuse updates and deletes, from everybody, once the flow publishes it.

@@ -3,7 +3,7 @@
 //! PostgreSQL does not refuse to start before a slot's confirmed position: it silently starts later, and the changes in between are
 //! missing. So everything that could open a gap is found here, before streaming begins, and refused.
 
-use ductstream_core::{Checkpoint, Error, Position, Result, SourceIdentity};
+use ductstream_core::{Checkpoint, Error, Lsn, Position, Result, SourceIdentity};
 
 use crate::catalog::slot::SlotState;
 
@@ -62,6 +62,37 @@ fn same_source(known: &SourceIdentity, server: &SourceIdentity, position: Positi
         return differs("slot", &known.slot, &server.slot);
     }
     Ok(())
+}
+
+/// Refuses a checkpoint that lies beyond the end of the server's WAL: the server was set back (to a snapshot of its disk, say), and what it
+/// writes there now is not what the flow has read.
+pub(crate) fn within_history(checkpoint: Option<&Checkpoint>, wal_end: Lsn, in_recovery: bool) -> Result<()> {
+    let Some(position) = checkpoint.map(|checkpoint| checkpoint.position).filter(|at| at.commit_lsn > wal_end) else {
+        return Ok(());
+    };
+    let message = format!("the checkpoint at {position} lies beyond the end of the server's WAL at {wal_end}");
+    if in_recovery {
+        return Err(Error::retry(format!("{message}: the standby has not replayed it yet")));
+    }
+    Err(Error::resync(format!("{message}: the server was set back, and has another history now")).with_remedy(
+        "start the flow anew under another `name` and `prefix`, and compare the destination with the tables",
+    ))
+}
+
+/// Refuses to go on inside a transaction under other publications than those whose changes were counted.
+pub(crate) fn same_publications(checkpoint: Option<&Checkpoint>, wanted: &[String]) -> Result<()> {
+    let Some(checkpoint) = checkpoint else { return Ok(()) };
+    let inside = checkpoint.position.seq > 0 && !checkpoint.publications.is_empty();
+    if !inside || checkpoint.publications == wanted {
+        return Ok(());
+    }
+    Err(Error::configuration(format!(
+        "the checkpoint at {} lies inside a transaction as the publications {} send it, and the flow now asks for {}",
+        checkpoint.position,
+        checkpoint.publications.join(", "),
+        wanted.join(", ")
+    ))
+    .with_remedy("run the flow once more with the former `source.publication` or `source.tables` and --until-idle, then change it"))
 }
 
 fn usable(slot: &SlotState, server: &SourceIdentity, checkpoint: Option<&Checkpoint>) -> Result<()> {
@@ -136,7 +167,7 @@ fn lost(message: String, slot: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use ductstream_core::{ErrorKind, Lsn};
+    use ductstream_core::ErrorKind;
 
     use super::*;
 
@@ -205,6 +236,23 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Retry);
             assert!(error.message().contains("in use by process 42"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_beyond_the_servers_wal_is_refused_and_a_standby_is_waited_for() {
+        let at = checkpoint(100, 0);
+        assert!(within_history(Some(&at), Lsn(100), false).is_ok());
+        assert_eq!(within_history(Some(&at), Lsn(99), false).unwrap_err().kind(), ErrorKind::Resync);
+        assert_eq!(within_history(Some(&at), Lsn(99), true).unwrap_err().kind(), ErrorKind::Retry);
+    }
+
+    #[test]
+    fn publications_change_between_transactions_only() {
+        let counted = |seq| Checkpoint { publications: vec!["a".into(), "b".into()], ..checkpoint(8, seq) };
+        assert!(same_publications(Some(&counted(3)), &["a".into(), "b".into()]).is_ok());
+        assert!(same_publications(Some(&counted(0)), &["a".into()]).is_ok());
+        let error = same_publications(Some(&counted(3)), &["a".into()]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl Source for PostgresSource {
             position: opened.position,
             wal_end: opened.wal_end,
             created: opened.created.clone(),
+            publications: sorted(&opened.publications),
         };
         self.state = State::Opened(Box::new(opened));
         Ok(facts)
@@ -240,6 +241,10 @@ impl Streaming {
     /// Cancel-safe: every await leaves what was read in the buffer or in `self.lookup`.
     async fn fill(&mut self) -> Result<()> {
         loop {
+            if self.lookup.is_some() && self.news && self.assembler.has_pending() {
+                self.news = false;
+                return Ok(());
+            }
             if let Some(answer) = &mut self.lookup {
                 let found = tokio::select! {
                     found = answer => found,
@@ -317,6 +322,13 @@ impl Streaming {
             self.inbound.read().await?;
         }
     }
+}
+
+/// Names in the order in which a checkpoint keeps them.
+pub(crate) fn sorted(publications: &[String]) -> Vec<String> {
+    let mut sorted = publications.to_vec();
+    sorted.sort_unstable();
+    sorted
 }
 
 fn malformed(error: crate::pgoutput::ParseError) -> Error {

@@ -97,7 +97,8 @@ impl<'a> Attempt<'a> {
         }
         let mut deliveries = Vec::with_capacity(destinations.len());
         for (name, destination) in destinations {
-            deliveries.push(open_destination(runner, &mut checkpoint, name, destination).await?);
+            let is_first = stored.is_none();
+            deliveries.push(open_destination(runner, &mut checkpoint, (name, destination), is_first).await?);
         }
         let from = deliveries.iter().map(|delivery| delivery.from).min().unwrap_or(checkpoint.position);
         // Stored before the source begins, for a source acknowledges where it begins.
@@ -157,6 +158,7 @@ fn continue_from(stored: Option<Checkpoint>, opened: &SourceOpened, names: &[Str
     let mut checkpoint =
         stored.unwrap_or_else(|| Checkpoint::begin(opened.identity.clone(), opened.position, names.iter().cloned()));
     checkpoint.created = opened.created.clone();
+    checkpoint.publications = opened.publications.clone();
     // A destination that is new to the flow begins where the flow stands.
     let begin = DestinationCheckpoint { position: checkpoint.position, stored: None };
     checkpoint.destinations.retain(|name, _| names.contains(name));
@@ -169,8 +171,8 @@ fn continue_from(stored: Option<Checkpoint>, opened: &SourceOpened, names: &[Str
 async fn open_destination(
     runner: &Runner,
     checkpoint: &mut Checkpoint,
-    name: String,
-    mut destination: Box<dyn Destination>,
+    (name, mut destination): (String, Box<dyn Destination>),
+    is_first: bool,
 ) -> Result<Delivery> {
     let known = checkpoint.destinations.get(&name).cloned();
     let known = known.ok_or_else(|| Error::bug(format!("destination {name} has no checkpoint")))?;
@@ -181,6 +183,14 @@ async fn open_destination(
         stored: known.stored,
     };
     let resume = destination.open(&start).await.map_err(|error| error.context(format_args!("destination {name}")))?;
+    if let Some(last) = resume.filter(|last| !is_first && known.stored.is_none() && *last < known.position) {
+        // It was the flow's before, was taken out, and missed what came meanwhile.
+        return Err(Error::resync(format!(
+            "destination {name} holds this flow's changes up to {last}, and the flow stands at {}: it missed those between",
+            known.position
+        ))
+        .with_remedy("set its `prefix` to an empty one, and bring it up to date from the tables"));
+    }
     // A crash between durable and checkpointed leaves the destination ahead of the store.
     let from = known.position.max(resume.unwrap_or_default());
     checkpoint.advance(&name, &Durable::up_to(from).with_stored(resume));

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use ductstream_core::{Acknowledge, Checkpoint, Position, Result};
+use ductstream_core::{Acknowledge, Checkpoint, Error, Position, Result};
 use fail::fail_point;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::Runner;
 use crate::deliver::Report;
-use crate::settings::{CHECKPOINT_INTERVAL, STATUS_INTERVAL};
+use crate::settings::{CHECKPOINT_INTERVAL, STATUS_INTERVAL, STORE_LIMIT};
 
 pub(crate) struct Checkpointer<'a> {
     pub(crate) runner: &'a Runner,
@@ -59,7 +59,8 @@ impl Checkpointer<'_> {
 
     async fn commit(&self) -> Result<()> {
         fail_point!("runner::durable", |_| std::process::abort());
-        self.runner.store.store(&self.runner.settings.name, &self.checkpoint).await?;
+        let stored = timeout(STORE_LIMIT, self.runner.store.store(&self.runner.settings.name, &self.checkpoint)).await;
+        stored.map_err(|_| Error::retry("the checkpoint store does not answer"))??;
         fail_point!("runner::checkpointed", |_| std::process::abort());
         self.acknowledge.acknowledge(self.checkpoint.position);
         fail_point!("runner::acknowledged", |_| std::process::abort());

@@ -13,6 +13,9 @@ pub(crate) const QUEUED_BATCHES: usize = 2;
 /// Checkpoints are stored at most this often while data flows: many durable reports, one commit.
 pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long storing a checkpoint may take. A store that answers never must not hold the slot for ever.
+pub(crate) const STORE_LIMIT: Duration = Duration::from_secs(60);
+
 /// How often counters that only the source or a destination knows are looked at.
 pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 

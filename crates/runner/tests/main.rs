@@ -228,3 +228,20 @@ async fn a_stop_while_waiting_to_try_again_ends_in_order_at_the_stored_checkpoin
     let summary = run.await.unwrap().unwrap();
     assert_eq!(summary.position, Position::start_of(Lsn(210)));
 }
+
+#[tokio::test]
+async fn a_destination_that_was_taken_out_and_put_back_is_refused_when_it_missed_something() {
+    let both = Bench::new(1..=2, 2);
+    both.runner().run(Until::Idle, CancellationToken::new()).await.unwrap();
+    let one = Bench {
+        journal: both.journal.clone(),
+        history: both.history.clone(),
+        disks: both.disks[..1].to_vec(),
+        store: both.store.clone(),
+    };
+    one.history.push(transaction(3));
+    one.runner().run(Until::Idle, CancellationToken::new()).await.unwrap();
+    let error = both.runner().run(Until::Idle, CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Resync);
+    assert!(error.message().contains("destination d1") && error.message().contains("missed"), "{}", error.report());
+}

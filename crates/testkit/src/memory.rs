@@ -115,7 +115,13 @@ impl Source for MemorySource {
     async fn open(&mut self, start: SourceStart) -> Result<SourceOpened> {
         let position = start.checkpoint.map(|checkpoint| checkpoint.position).unwrap_or_default();
         let wal_end = self.history.batches.lock().last().map(|batch| batch.end.commit_lsn).unwrap_or(Lsn::ZERO);
-        Ok(SourceOpened { identity: identity(), position, wal_end, created: Default::default() })
+        Ok(SourceOpened {
+            identity: identity(),
+            position,
+            wal_end,
+            created: Default::default(),
+            publications: Vec::new(),
+        })
     }
 
     async fn begin(&mut self, from: Position) -> Result<()> {

@@ -6,7 +6,7 @@ use clap::Args;
 use ductstream_core::{Checkpoint, Created, Error, ErrorKind, Result};
 use ductstream_postgres::catalog::{publication, server, slot};
 use ductstream_postgres::connect::Connection;
-use ductstream_postgres::{default_publication, default_slot};
+use ductstream_postgres::default_slot;
 
 use super::Global;
 use super::exit::Exit;
@@ -43,7 +43,10 @@ pub(crate) async fn run(args: CleanupArgs, global: &Global, screen: &Screen) -> 
     if let Some(checkpoint) = &checkpoint {
         refuse_other_server(&mut connection, checkpoint).await?;
     }
-    let found = existing(&mut connection, owned(&flow, checkpoint.as_ref())).await?;
+    let found = existing(&mut connection, owned(checkpoint.as_ref())).await?;
+    if checkpoint.is_none() {
+        screen.message(&unknown(&flow));
+    }
     for line in plan(&found, name, connection.address()) {
         screen.message(&line);
     }
@@ -63,16 +66,19 @@ pub(crate) async fn run(args: CleanupArgs, global: &Global, screen: &Screen) -> 
     Ok(Exit::Done)
 }
 
-/// What the flow created, as its checkpoint says. A flow that crashed before its first checkpoint left what bears its default names.
-fn owned(flow: &Flow, checkpoint: Option<&Checkpoint>) -> Created {
-    if let Some(checkpoint) = checkpoint {
-        return checkpoint.created.clone();
-    }
-    let (settings, name) = (postgres(flow), flow.name.as_str());
-    Created {
-        slot: settings.slot.is_none().then(|| default_slot(name)),
-        publication: settings.publication.is_none().then(|| default_publication(name)),
-    }
+/// What the flow created, as its checkpoint says. Without one nobody knows whose a slot of the default name is, so nothing is dropped.
+fn owned(checkpoint: Option<&Checkpoint>) -> Created {
+    checkpoint.map(|checkpoint| checkpoint.created.clone()).unwrap_or_default()
+}
+
+/// What to look at by hand when there is no checkpoint in this store.
+fn unknown(flow: &Flow) -> String {
+    let slot = postgres(flow).slot.clone().unwrap_or_else(|| default_slot(flow.name.as_str()));
+    format!(
+        "flow {} has no checkpoint in this store, so nothing is known to be its own; if slot {slot} is, drop it with \
+         `ductstream slot drop`, and its publication with DROP PUBLICATION",
+        flow.name
+    )
 }
 
 /// What of `owned` is still there, and may be dropped.

@@ -60,6 +60,7 @@ pub(crate) async fn run(args: RunArgs, global: &Global, screen: &Screen) -> Resu
     let stop = signals::stop_on_signal(screen, "stopping: draining what was read; once more to leave at once")?;
     let closed = CancellationToken::new();
     let name = flow.name.to_string();
+    let only_destination = flow.destinations.len() == 1;
     let components = FlowComponents::new(flow, closed.clone())?;
     let runner = Runner::new(components.runner_settings(), Arc::new(components), store);
     let progress = Progress::new(name.clone(), display);
@@ -78,7 +79,8 @@ pub(crate) async fn run(args: RunArgs, global: &Global, screen: &Screen) -> Resu
             tracing::info!(flow = name, position = %summary.position, rows = summary.status.rows, "finished");
             Ok(Exit::Done)
         }
-        Err(_) if closed.is_cancelled() => Ok(Exit::Done),
+        // The reader of standard output has seen enough. Where there are other destinations, that is a failure like any other.
+        Err(_) if closed.is_cancelled() && only_destination => Ok(Exit::Done),
         Err(error) if args.json => {
             let kind = error.kind().as_str();
             output::json_line(&json!({"event": "failed", "flow": name, "kind": kind, "error": error.report()}))?;

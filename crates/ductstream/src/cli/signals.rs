@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks to stop, the second leaves.
+//! SIGINT, SIGTERM and SIGHUP: the first asks to stop, the second leaves.
 
 use ductstream_core::{Error, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,21 +13,18 @@ pub(crate) fn stop_on_signal(screen: &Screen, first: &'static str) -> Result<Can
     let failed = |error| Error::bug("cannot listen for signals").with_source(error);
     let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    tokio::spawn(listen(interrupt, terminate, stop.clone(), screen.clone(), first));
+    let hang_up = signal(SignalKind::hangup()).map_err(failed)?;
+    tokio::spawn(listen([(interrupt, 130), (terminate, 143), (hang_up, 129)], stop.clone(), screen.clone(), first));
     Ok(stop)
 }
 
-async fn listen(
-    mut interrupt: Signal,
-    mut terminate: Signal,
-    stop: CancellationToken,
-    screen: Screen,
-    first: &'static str,
-) {
+async fn listen(signals: [(Signal, i32); 3], stop: CancellationToken, screen: Screen, first: &'static str) {
+    let [(mut interrupt, interrupted), (mut terminate, terminated), (mut hang_up, hung_up)] = signals;
     loop {
         let code = tokio::select! {
-            _ = interrupt.recv() => 130,
-            _ = terminate.recv() => 143,
+            _ = interrupt.recv() => interrupted,
+            _ = terminate.recv() => terminated,
+            _ = hang_up.recv() => hung_up,
         };
         if stop.is_cancelled() {
             screen.clear();

@@ -20,9 +20,22 @@ const MIN_MEMORY_LIMIT: u64 = 8 << 20;
 pub(crate) fn flow(flow: &Flow, root: &Node) -> Result<(), Problem> {
     let SourceKind::Postgres(postgres) = &flow.source;
     source(postgres, root)?;
+    checkpoint(flow, root)?;
     destinations(flow, root)?;
     format_sections(flow, root)?;
     limits(flow, postgres, root)
+}
+
+/// A keyword string would otherwise be taken for the path of a SQLite file, password and all.
+fn checkpoint(flow: &Flow, root: &Node) -> Result<(), Problem> {
+    let known = |url: &str| ["postgresql://", "postgres://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme));
+    match &flow.checkpoint.url {
+        Some(url) if !known(url) => {
+            Err(Problem::on(root.find("checkpoint.url"), "this is not the URL of a checkpoint store")
+                .remedy("write it as postgresql://USER@HOST/DATABASE or sqlite:PATH"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn source(source: &SourceSettings, root: &Node) -> Result<(), Problem> {
@@ -134,6 +147,11 @@ fn place(kind: &DestinationKind) -> Option<String> {
         DestinationKind::Stdout(_) => return Some("stdout".to_owned()),
         DestinationKind::Null(_) => return None,
     };
+    if let DestinationKind::File(settings) = kind {
+        // However it is written: `./out` and `out`, or a prefix that is part of the path elsewhere.
+        let path = std::path::absolute(settings.path.join(settings.prefix.trim_matches('/'))).ok()?;
+        return Some(path.components().collect::<std::path::PathBuf>().display().to_string());
+    }
     let url = object_store(kind)?.url();
     Some(format!("{} {url}", endpoint.unwrap_or_default()))
 }

@@ -92,6 +92,25 @@ async fn an_update_of_the_key_carries_the_old_key_and_a_delete_carries_the_key_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_out_of_line_key_that_did_not_change_is_never_null() {
+    for database in databases().await {
+        // PostgreSQL allows index rows of up to a third of a page: 2,600 bytes are stored out of line and still fit.
+        database
+            .execute("create table long_keys (id text primary key, n int); alter table long_keys alter id set storage external")
+            .await;
+        let flow = Flow::new(&database, &Shape::default());
+        flow.create().await;
+        database.execute("insert into long_keys values (repeat('k', 2600), 1); update long_keys set n = 2").await;
+        flow.drain().await;
+        let key = "k".repeat(2600);
+        assert_eq!(
+            fields(&flow.records("public.long_keys"), &["_op", "id", "n", "_unchanged"]),
+            [json!(["insert", key, 1, null]), json!(["update", key, 2, null])]
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_truncate_of_several_tables_stands_in_its_place_in_each() {
     for database in databases().await {
         database.execute("create table a (id int primary key); create table b (id int primary key references a)").await;

@@ -181,6 +181,18 @@ async fn a_publication_that_does_not_exist_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_publication_of_the_flows_name_that_holds_something_else_is_left_alone() {
+    let database = shop().await;
+    database.execute("create table others (id int primary key)").await;
+    let flow = Flow::new(&database, &Shape { tables: &["public.shop"], ..Shape::default() });
+    let publication = format!("ductstream_{}", flow.name);
+    database.execute(&format!("create publication {publication} for table others")).await;
+    refused(&flow, SETTINGS, &[&publication, "another flow"]).await;
+    let tables = database.query_value("select string_agg(tablename, ',') from pg_publication_tables").await;
+    assert_eq!(tables, "others");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slot_of_another_kind_is_left_alone() {
     let database = shop().await;
     let flow = Flow::new(&database, &Shape::default());

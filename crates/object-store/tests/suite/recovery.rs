@@ -135,8 +135,29 @@ async fn positions_of_another_source_are_refused() {
     let other = SourceIdentity { system_identifier: "9999".into(), ..source() };
     let error = place.writer().open(&DestinationStart { source: other, ..first() }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resync);
+}
+
+#[tokio::test]
+async fn a_cut_of_another_timeline_counts_only_where_the_flow_has_come_that_far() {
+    let place = Directory::new();
+    committed(&place).await;
     let promoted = SourceIdentity { timeline: 2, ..source() };
-    assert_eq!(place.writer().open(&DestinationStart { source: promoted, ..first() }).await.unwrap(), Some(at(17)));
+    let behind = DestinationStart { source: promoted.clone(), ..first() };
+    let error = place.writer().open(&behind).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Resync, "the promoted server may write other changes at those positions");
+    assert!(error.message().contains("timeline 1") && error.message().contains("timeline 2"), "{}", error.report());
+    let reached = DestinationStart { source: promoted, ..start(at(17), None) };
+    assert_eq!(place.writer().open(&reached).await.unwrap(), Some(at(17)));
+}
+
+#[tokio::test]
+async fn what_a_crash_left_is_removed_even_when_the_format_has_changed_since() {
+    let place = Directory::new();
+    committed(&place).await;
+    let leftover = format!("shop/public.orders/{}.parquet", name(99));
+    put(&place, &leftover);
+    place.writer().open(&start(at(17), Some(at(17)))).await.unwrap();
+    assert!(!place.files().contains(&leftover), "{:?}", place.files());
 }
 
 #[tokio::test]

@@ -117,7 +117,8 @@ impl ChunkBuilder {
             }
             Some(OldTuple::Key(key)) => {
                 self.append_before(key)?;
-                self.append_after(new)?;
+                // A key that is stored out of line and did not change comes in the old tuple only.
+                self.append_after_with_old(new, key)?;
                 OldImage::Key
             }
             Some(OldTuple::Full(row)) => {

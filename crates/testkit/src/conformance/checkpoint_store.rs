@@ -61,6 +61,7 @@ async fn a_checkpoint_reads_back_whole_through_another_handle(one: &dyn Checkpoi
         commit_time: Some(-1),
         destinations: [("lake".to_owned(), destination), ("it's \"odd\" ✓".to_owned(), begin(3))].into(),
         created: Created { publication: Some("p".into()), slot: None },
+        publications: vec!["p".into(), "q".into()],
     };
     one.store("whole", &checkpoint).await.expect("store");
     assert_eq!(other.load("whole").await.expect("load"), Some(checkpoint));
