@@ -18,6 +18,8 @@ fn classify(error: &object_store::Error, url: &str) -> Class {
     match error {
         Store::Unauthenticated { .. } => classify_status(401, url),
         Store::PermissionDenied { .. } => classify_status(403, url),
+        // The completion of an upload was repeated after its answer was lost, or a lifecycle rule ended the upload: written anew, it works.
+        Store::NotFound { .. } if chain(error).contains("NoSuchUpload") => classify_status(0, url),
         Store::NotFound { .. } => classify_status(404, url),
         Store::NotSupported { .. } | Store::NotImplemented { .. } => {
             (ErrorKind::Configuration, "the store cannot do that", "use a store that supports it".into())
