@@ -40,6 +40,9 @@ pub struct SourceStatus {
     pub retained_bytes: Option<u64>,
     /// Bytes received on the replication connection.
     pub received_bytes: u64,
+    /// How often the server has asked to be told at once what is durable. A server that shuts down does, and waits for it: the runner answers by
+    /// flushing every destination.
+    pub flush_requests: u64,
 }
 
 /// Tells a source what is durable and stored.

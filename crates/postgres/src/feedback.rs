@@ -22,6 +22,7 @@ pub(crate) struct Shared {
     wal_end: AtomicU64,
     received_bytes: AtomicU64,
     retained: AtomicU64,
+    flush_requests: AtomicU64,
     acknowledged: watch::Sender<Lsn>,
     reply_wanted: Notify,
 }
@@ -53,8 +54,9 @@ impl Shared {
         self.retained.store(bytes.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }
 
-    /// The server asked for an answer.
+    /// The server asked for an answer. We report more often than it would ask in its impatience, so this is a server that shuts down.
     pub(crate) fn want_reply(&self) {
+        self.flush_requests.fetch_add(1, Ordering::Relaxed);
         self.reply_wanted.notify_one();
     }
 
@@ -90,6 +92,7 @@ impl Acknowledge for Shared {
             wal_end: Lsn(self.wal_end.load(Ordering::Relaxed)),
             retained_bytes: (retained != UNKNOWN).then_some(retained),
             received_bytes: self.received_bytes.load(Ordering::Relaxed),
+            flush_requests: self.flush_requests.load(Ordering::Relaxed),
         }
     }
 }

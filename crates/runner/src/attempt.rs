@@ -6,7 +6,7 @@ use ductstream_core::{
     Acknowledge, Checkpoint, Destination, DestinationCheckpoint, DestinationStart, Durable, Error, Lsn, Position,
     Result, Source, SourceOpened, SourceStart,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -121,12 +121,18 @@ impl<'a> Attempt<'a> {
         let from = deliveries.iter().map(|delivery| delivery.from).min().unwrap_or(checkpoint.position);
         let acknowledge: Arc<dyn Acknowledge> = source.acknowledger();
         let (durable_tx, durable_rx) = mpsc::unbounded_channel();
+        let flushes = watch::Sender::new(acknowledge.status().flush_requests);
         let mut queues = Vec::with_capacity(deliveries.len());
         let mut tasks = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             let (queue, batches) = mpsc::channel(QUEUED_BATCHES);
             queues.push(queue);
-            tasks.push(Task::spawn(delivery.run(batches, durable_tx.clone(), runner.board.clone())));
+            tasks.push(Task::spawn(delivery.run(
+                batches,
+                durable_tx.clone(),
+                runner.board.clone(),
+                flushes.subscribe(),
+            )));
         }
         drop(durable_tx);
         let limit = runner.settings.memory_limit.0.max(SMALLEST_MEMORY_LIMIT);
@@ -141,7 +147,7 @@ impl<'a> Attempt<'a> {
             target: *self.target,
         };
         let mut reader = Task::spawn(reader.run(self.stop.clone()));
-        let checkpointer = Checkpointer { runner, checkpoint, acknowledge };
+        let checkpointer = Checkpointer { runner, checkpoint, acknowledge, flushes };
 
         // The reader ends first (stop, target or error), which closes the queues; then the destinations flush and end, which closes the
         // channel of durable reports; then the checkpointer has stored the last of them.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ductstream_core::{Acknowledge, Checkpoint, Error, Position, Result};
 use fail::fail_point;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::Runner;
@@ -15,6 +15,8 @@ pub(crate) struct Checkpointer<'a> {
     pub(crate) runner: &'a Runner,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) acknowledge: Arc<dyn Acknowledge>,
+    /// How often the source's server has asked for a flush: what the destinations answer.
+    pub(crate) flushes: watch::Sender<u64>,
 }
 
 impl Checkpointer<'_> {
@@ -40,7 +42,11 @@ impl Checkpointer<'_> {
                     self.commit().await?;
                     (due, stored_at) = (None, Instant::now());
                 }
-                _ = status.tick() => self.runner.board.source(&self.acknowledge.status()),
+                _ = status.tick() => {
+                    let source = self.acknowledge.status();
+                    self.flushes.send_if_modified(|asked| std::mem::replace(asked, source.flush_requests) != source.flush_requests);
+                    self.runner.board.source(&source);
+                }
             }
         }
         self.commit().await?;

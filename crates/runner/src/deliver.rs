@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ductstream_core::{Accepted, ChangeBatch, Destination, Durable, Error, Position, Result};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::read::InFlight;
 use crate::settings::STATUS_INTERVAL;
@@ -30,12 +30,14 @@ impl Delivery {
         mut batches: mpsc::Receiver<InFlight>,
         reports: mpsc::UnboundedSender<Report>,
         board: StatusBoard,
+        mut flushes: watch::Receiver<u64>,
     ) -> Result<()> {
         let mut ends = CommitTimes::default();
         let mut status = tokio::time::interval(STATUS_INTERVAL);
         loop {
             let durable = tokio::select! {
                 durable = self.destination.progress() => durable.map_err(|error| self.failed(error))?,
+                Ok(()) = flushes.changed() => self.destination.flush().await.map_err(|error| self.failed(error))?,
                 _ = status.tick() => {
                     board.destination(&self.name, self.destination.status());
                     continue;

@@ -160,6 +160,28 @@ async fn a_restarted_server_is_reconnected_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_shuts_down_does_not_wait_for_files_to_grow_old() {
+    let cluster = std::sync::Arc::new(Cluster::builder(15).start().await);
+    let database = cluster.database().await;
+    database.execute("create table shop (id int primary key, n int not null, note text)").await;
+    let flow = Flow::new(&database, &Shape { format: "parquet", destination: "roll: {age: 1h}", ..Shape::default() });
+    flow.create().await;
+    let mut run = flow.start();
+    work(&database, 1).await;
+    let sent = "select count(*) from pg_stat_replication where write_lsn >= pg_current_wal_flush_lsn()";
+    eventually_within(PATIENCE, "everything to be sent", || async { database.query_value(sent).await != "0" }).await;
+    // PostgreSQL ends only when its walsenders' consumers have confirmed everything.
+    tokio::time::timeout(PATIENCE, cluster.stop()).await.expect("the server can shut down");
+    assert!(!flow.cuts().is_empty());
+    cluster.start().await;
+    work(&database, 2).await;
+    signal(&run, "TERM");
+    assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", flow.log());
+    flow.drain().await;
+    agrees(&flow, &database, "shop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_dropped_or_advanced_or_another_server_is_refused_with_the_gap_named() {
     let database = shop(18).await;
     let flow = Flow::new(&database, &parquet());
