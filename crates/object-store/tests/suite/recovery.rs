@@ -34,7 +34,7 @@ async fn objects_beyond_the_last_cut_are_removed_and_nothing_else() {
     ];
     let foreign = [
         format!("shop/public.orders/{before}.lines"),
-        format!("shop/public.orders/{beyond}.parquet"),
+        format!("shop/public.orders/{beyond}.csv"),
         format!("shop/public.orders/{beyond}.lines#x"),
         format!("shop/public.orders/backup/{beyond}.lines"),
         "shop/public.orders/README.lines".to_owned(),
