@@ -2,6 +2,7 @@
 
 use arrow_array::{Array, ArrayRef};
 use arrow_buffer::BooleanBufferBuilder;
+use arrow_schema::DataType;
 use ductstream_core::{OldImage, Op, Position, Unchanged};
 
 use crate::pgoutput::{OldTuple, ParseError, Tuple, TupleValue};
@@ -39,6 +40,8 @@ impl From<ParseError> for RowError {
 /// Collects the rows of one table at one schema version.
 #[derive(Debug)]
 pub(super) struct ChunkBuilder {
+    /// What a row takes here even when all its values are null.
+    fixed_row_bytes: usize,
     programs: Vec<ColumnProgram>,
     /// One builder per column, or none before the first chunk. They are kept from chunk to chunk, with the room that
     /// the last one needed.
@@ -76,6 +79,7 @@ pub(super) struct Finished {
 impl ChunkBuilder {
     pub(super) fn new(programs: Vec<ColumnProgram>) -> Self {
         Self {
+            fixed_row_bytes: programs.iter().map(|program| fixed_bytes(program.data_type())).sum(),
             programs,
             after: Vec::new(),
             before: Vec::new(),
@@ -84,6 +88,12 @@ impl ChunkBuilder {
             rows: Rows::default(),
             expected_rows: 0,
         }
+    }
+
+    /// What a row takes at least, whatever it took on the wire: a null vector of a thousand numbers is one byte there.
+    #[inline]
+    pub(super) fn least_row_bytes(&self) -> usize {
+        if self.before.is_empty() { self.fixed_row_bytes } else { 2 * self.fixed_row_bytes }
     }
 
     /// Makes room for a chunk like the last one. To be called before the first row.
@@ -260,6 +270,18 @@ impl Rows {
         self.commit_times.push(head.commit_time);
         self.old.push(old);
         self.wire_bytes += head.wire_bytes as u64;
+    }
+}
+
+/// Bytes of one value of a type whose values are all of one size; zero for the others.
+fn fixed_bytes(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::FixedSizeList(item, count) => {
+            usize::try_from(*count).unwrap_or_default() * fixed_bytes(item.data_type())
+        }
+        DataType::FixedSizeBinary(bytes) => usize::try_from(*bytes).unwrap_or_default(),
+        DataType::Struct(fields) => fields.iter().map(|field| fixed_bytes(field.data_type())).sum(),
+        other => other.primitive_width().unwrap_or_default(),
     }
 }
 

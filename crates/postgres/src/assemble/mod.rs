@@ -257,8 +257,9 @@ impl Assembler {
         if let Err(error) = change.append(head, &mut table.chunk) {
             return Err(failure::row(error, &table.schema, change.identifying(), transaction.commit_lsn));
         }
+        let bytes = frame_bytes.max(table.chunk.least_row_bytes());
         table.open_chunk = Some(self.batches.count_row(index, table.open_chunk));
-        self.batches.count_record(position, transaction.commit_time, frame_bytes);
+        self.batches.count_record(position, transaction.commit_time, bytes);
         self.cut_when_due();
         Ok(())
     }

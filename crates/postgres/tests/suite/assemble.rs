@@ -248,6 +248,22 @@ fn batches_are_cut_by_size_inside_a_transaction() {
 }
 
 #[test]
+fn a_row_of_nulls_counts_as_what_it_takes_in_memory() {
+    const TIMESTAMPTZ: u32 = 1184;
+    // Given forty columns of eight bytes each, of which a null takes one byte on the wire
+    let columns: Vec<ColumnSpec> =
+        std::iter::once(key("id", INT4)).chain((0..40).map(|_| column("at", TIMESTAMPTZ))).collect();
+    let row = |id| insert(ORDERS, &std::iter::once(int(id)).chain((0..40).map(|_| Value::Null)).collect::<Vec<_>>());
+    let settings = AssemblerSettings { batch_bytes: 3000, ..settings() };
+    let mut assembler = Assembler::new(settings, TypeCatalog::new(), Vec::new(), Position::default());
+    // When ten rows come, of which thirty would fit by the wire
+    push(&mut assembler, &[begin(100, 5, 1), orders_with(&columns)]);
+    push(&mut assembler, &(1..=10).map(row).collect::<Vec<_>>());
+    // Then they fill a batch
+    assert!(assembler.is_full());
+}
+
+#[test]
 fn a_commit_behind_a_cut_batch_moves_the_end_of_that_batch() {
     let settings = AssemblerSettings { batch_bytes: 1, ..settings() };
     let mut assembler = Assembler::new(settings, TypeCatalog::new(), Vec::new(), Position::default());
