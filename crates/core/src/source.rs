@@ -40,6 +40,8 @@ pub struct SourceStatus {
     pub retained_bytes: Option<u64>,
     /// Bytes received on the replication connection.
     pub received_bytes: u64,
+    /// Bytes of transactions in progress that are held until they commit.
+    pub spilled_bytes: u64,
     /// How often the server has asked to be told at once what is durable. A server that shuts down does, and waits for it: the runner answers by
     /// flushing every destination.
     pub flush_requests: u64,
@@ -85,6 +87,12 @@ pub trait Source: Send {
 
     /// Whether `take` would return a batch.
     fn has_pending(&self) -> bool;
+
+    /// Whether what is pending is worth taking already. A source that knows of more on its way may say no for a few milliseconds, so
+    /// that batches do not become tiny; `fill` returns when that changes.
+    fn is_ripe(&self) -> bool {
+        self.has_pending()
+    }
 
     /// Whether enough is pending that nothing more should be read before it is taken.
     fn is_full(&self) -> bool;

@@ -1,10 +1,12 @@
 //! Builds a flow's parts from its settings.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use ductstream_core::{Codec, Destination, Error, Result, Source};
 use ductstream_object_store::ObjectStoreDestination;
+use ductstream_postgres::Spill;
 use ductstream_postgres::source::PostgresSource;
 use ductstream_runner::{Components, FlowSettings};
 use ductstream_wire::{JsonLines, WireSettings};
@@ -20,6 +22,8 @@ pub struct FlowComponents {
     codec: Arc<dyn Codec>,
     stdout: SharedOutput,
     closed: CancellationToken,
+    /// Shared by all attempts: what one has found out about the disk holds for the next.
+    spill: Option<Arc<Spill>>,
 }
 
 impl FlowComponents {
@@ -29,11 +33,19 @@ impl FlowComponents {
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a destination cannot do what the flow asks.
     pub fn new(flow: Flow, closed: CancellationToken) -> Result<Self> {
         let codec = codec(&flow)?;
-        let components = Self { flow, codec, stdout: Arc::new(Mutex::new(std::io::stdout())), closed };
+        let components = Self { flow, codec, stdout: Arc::new(Mutex::new(std::io::stdout())), closed, spill: None };
         for (name, destination) in components.build()? {
             admit(&components.flow, &name, &*destination)?;
         }
         Ok(components)
+    }
+
+    /// Lets the source hold transactions in progress in `directory`. Without it, they come when they have committed.
+    #[must_use]
+    pub fn spilling_in(mut self, directory: PathBuf) -> Self {
+        let SourceKind::Postgres(settings) = &self.flow.source;
+        self.spill = Some(Spill::new(directory, settings.spill_limit));
+        self
     }
 
     /// How the runner runs the flow.
@@ -67,7 +79,11 @@ impl FlowComponents {
 impl Components for FlowComponents {
     async fn source(&self) -> Result<Box<dyn Source>> {
         let SourceKind::Postgres(settings) = &self.flow.source;
-        Ok(Box::new(PostgresSource::new(settings.clone(), self.flow.name.as_str())))
+        let source = PostgresSource::new(settings.clone(), self.flow.name.as_str());
+        Ok(Box::new(match &self.spill {
+            Some(spill) => source.spilling_to(spill.clone()),
+            None => source,
+        }))
     }
 
     async fn destinations(&self) -> Result<Vec<(String, Box<dyn Destination>)>> {

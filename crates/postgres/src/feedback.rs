@@ -1,14 +1,15 @@
 //! The write half of the replication connection: feedback and answers to keep-alives, in a task of its own, so that
 //! the server hears from us however slow a destination is.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use ductstream_core::{Acknowledge, Lsn, Position, SourceStatus};
 use tokio::sync::{Notify, watch};
 
 use crate::connect::WriteHalf;
+use crate::in_progress::Spill;
 use crate::pgoutput::StatusUpdate;
 
 /// Most often that acknowledgements alone make a message. For each the server saves the slot, with an fsync in the process that should
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     received_bytes: AtomicU64,
     retained: AtomicU64,
     flush_requests: AtomicU64,
+    spill: OnceLock<Arc<Spill>>,
     acknowledged: watch::Sender<Lsn>,
     reply_wanted: Notify,
 }
@@ -52,6 +54,11 @@ impl Shared {
 
     pub(crate) fn retained(&self, bytes: Option<u64>) {
         self.retained.store(bytes.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+
+    /// Says where transactions in progress are held, for the status.
+    pub(crate) fn spilling_to(&self, spill: Arc<Spill>) {
+        self.spill.get_or_init(|| spill);
     }
 
     /// The server asked for an answer. We report more often than it would ask in its impatience, so this is a server that shuts down.
@@ -92,6 +99,7 @@ impl Acknowledge for Shared {
             wal_end: Lsn(self.wal_end.load(Ordering::Relaxed)),
             retained_bytes: (retained != UNKNOWN).then_some(retained),
             received_bytes: self.received_bytes.load(Ordering::Relaxed),
+            spilled_bytes: self.spill.get().map_or(0, |spill| spill.used_bytes()),
             flush_requests: self.flush_requests.load(Ordering::Relaxed),
         }
     }

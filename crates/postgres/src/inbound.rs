@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::connect::{ReadHalf, ServerError};
 use crate::feedback::Shared;
-use crate::pace::Pace;
+use crate::pace::{LOCAL_WINDOW_BYTES, Pace, Pause};
 use crate::resume::publication_gone;
 
 /// A read of less found the socket empty. A TLS record, which is what one read yields there, holds no more than this.
@@ -44,7 +44,13 @@ pub(crate) struct Inbound {
 impl Inbound {
     /// Reads from `read`, of which `buffer` was read already.
     pub(crate) fn new(read: ReadHalf, buffer: BytesMut, silence_limit: Duration, shared: Arc<Shared>) -> Self {
-        Self { read, buffer, pace: Pace::new(), drained_at: Instant::now(), silence_limit, shared }
+        if read.is_local_tcp()
+            && let Err(error) = read.set_receive_buffer_bytes(LOCAL_WINDOW_BYTES)
+        {
+            tracing::debug!("the receive buffer stays as it is: {error}");
+        }
+        let pace = if read.is_unix() { Pace::unix() } else { Pace::tcp() };
+        Self { read, buffer, pace, drained_at: Instant::now(), silence_limit, shared }
     }
 
     /// Reads until at least one more byte is here, and then all that is. Cancel-safe.
@@ -52,8 +58,10 @@ impl Inbound {
     /// # Errors
     /// When the connection is lost, or nothing was heard for longer than the silence limit.
     pub(crate) async fn read(&mut self) -> Result<()> {
-        if let Some(pause) = self.pace.pause() {
-            sleep_until(self.drained_at + pause).await;
+        match self.pace.pause() {
+            None => {}
+            Some(Pause::Timer(pause)) => sleep_until(self.drained_at + pause).await,
+            Some(Pause::Thread(pause)) => std::thread::sleep(pause.saturating_sub(self.drained_at.elapsed())),
         }
         let mut drained = self.drain()?;
         if drained == 0 {
@@ -65,7 +73,7 @@ impl Inbound {
             }
         }
         let now = Instant::now();
-        self.pace.drained(drained, self.read.receive_buffer_bytes().unwrap_or(DRAIN_BYTES), now - self.drained_at);
+        self.pace.drained(drained, now - self.drained_at);
         self.drained_at = now;
         self.shared.received_bytes(drained);
         Ok(())
@@ -112,6 +120,11 @@ impl Inbound {
             _ => Frame::Other,
         };
         Ok(Some((frame, 1 + length)))
+    }
+
+    /// Whether the reader is behind: more is on its way.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.pace.pause().is_some()
     }
 
     /// Notes that WAL up to `received` has arrived, of which the server has written `wal_end`.

@@ -5,6 +5,7 @@
 //! - [`types`]: PostgreSQL's type system; column programs that append wire values to Arrow builders.
 //! - [`assemble`]: from `pgoutput` messages to change batches; relation cache, positions, schema versions.
 //! - [`catalog`]: what is read from and created in the source's catalog: tables, publications, slots; preflight checks.
+//! - `in_progress`: transactions that arrive while they run, held until they commit ([`Spill`] is where).
 //! - [`source`]: all of it together, as a [`Source`](ductstream_core::Source).
 //!
 //! Not here: delivery, checkpoints, wire formats.
@@ -13,6 +14,7 @@ pub mod assemble;
 pub mod catalog;
 pub mod connect;
 mod feedback;
+mod in_progress;
 mod inbound;
 mod monitor;
 mod open;
@@ -23,5 +25,6 @@ pub mod settings;
 pub mod source;
 pub mod types;
 
+pub use in_progress::Spill;
 pub use monitor::HEARTBEAT_PREFIX;
 pub use open::{default_publication, default_slot};

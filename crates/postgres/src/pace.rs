@@ -1,12 +1,22 @@
 //! When to read from the replication socket.
 //!
 //! The server's walsender makes one `send` per row. A reader that wakes for each of them competes with the walsender for the core and
-//! halves the rate of both. Under load it is faster to let bytes pile up in the receive buffer and take them a few milliseconds'
-//! worth at a time; but never so long that the buffer fills, for then the walsender sleeps. When the stream is idle, each byte
-//! is read at once.
+//! halves the rate of both. Under load it is faster to let bytes pile up and take them some milliseconds' worth at a time. When the
+//! stream is idle, each byte is read at once.
+//!
+//! Over TCP on one machine there is more to gain. A `send` into an open window carries its one row through the whole network stack,
+//! and costs more than decoding the row did; a `send` into a closed window only appends to the sender's queue, where rows
+//! coalesce into large segments. So the window is kept [small](LOCAL_WINDOW_BYTES): it closes soon after each drain, and the
+//! next drain takes what has queued up, until nothing comes any more. Across a network a small window would cost throughput, so there it
+//! is left alone.
+//!
+//! A unix socket has no window: the sender sleeps when its send buffer (`net.core.wmem_default`, about two hundred rows) is full. The
+//! pauses must be so short there that no timer of the event loop can make them.
 
 use std::time::Duration;
 
+/// Receive buffer of a connection whose server is on the same machine. The system doubles it.
+pub(crate) const LOCAL_WINDOW_BYTES: usize = 32 << 10;
 /// A drain of so much at once means that the reader is behind.
 const LOADED_BYTES: usize = 16 << 10;
 /// A drain of less after a pause means that the reader has caught up.
@@ -15,41 +25,50 @@ const QUIET_BYTES: usize = 4 << 10;
 const QUICK: Duration = Duration::from_millis(1);
 /// So many quick drains in a row mean load, however little each of them finds.
 const QUICK_DRAINS: u32 = 16;
-const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_millis(4);
-const STEP: Duration = Duration::from_millis(1);
+/// Long enough that many rows pile up, short enough that a sender's queue does not fill.
+const TCP_PAUSE: Duration = Duration::from_millis(3);
+const UNIX_PAUSE: Duration = Duration::from_micros(100);
 
-/// The pause between two drains of the socket, tuned by how full the drains were.
+/// Whether, and how long, to wait between two drains of the socket.
 #[derive(Debug)]
 pub(crate) struct Pace {
+    pause: Pause,
+    quiet_bytes: usize,
     loaded: bool,
-    pause: Duration,
     quick_drains: u32,
 }
 
+/// A pause between two drains, counted from the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// Long enough for the event loop's timer.
+    Timer(Duration),
+    /// So short that the thread sleeps.
+    Thread(Duration),
+}
+
 impl Pace {
-    pub(crate) fn new() -> Self {
-        Self { loaded: false, pause: Duration::from_millis(2), quick_drains: 0 }
+    pub(crate) fn tcp() -> Self {
+        Self { pause: Pause::Timer(TCP_PAUSE), quiet_bytes: QUIET_BYTES, loaded: false, quick_drains: 0 }
+    }
+
+    pub(crate) fn unix() -> Self {
+        Self { pause: Pause::Thread(UNIX_PAUSE), quiet_bytes: 1, loaded: false, quick_drains: 0 }
     }
 
     /// How long to let bytes pile up before the next drain; `None` when the reader has caught up: wait for the first byte.
-    pub(crate) fn pause(&self) -> Option<Duration> {
+    pub(crate) fn pause(&self) -> Option<Pause> {
         self.loaded.then_some(self.pause)
     }
 
-    /// Learns from a drain of `bytes` out of a receive buffer that holds `capacity`, `since` the drain before.
-    pub(crate) fn drained(&mut self, bytes: usize, capacity: usize, since: Duration) {
-        if !self.loaded {
+    /// Learns from a drain of `bytes`, `since` the drain before.
+    pub(crate) fn drained(&mut self, bytes: usize, since: Duration) {
+        if self.loaded {
+            self.loaded = bytes >= self.quiet_bytes;
+            self.quick_drains = 0;
+        } else {
             self.quick_drains = if since < QUICK { self.quick_drains + 1 } else { 0 };
             self.loaded = bytes >= LOADED_BYTES || self.quick_drains >= QUICK_DRAINS;
-            return;
-        }
-        if bytes < QUIET_BYTES {
-            (self.loaded, self.quick_drains) = (false, 0);
-        } else if bytes > capacity / 2 {
-            self.pause = self.pause.saturating_sub(STEP).max(SHORTEST);
-        } else if bytes < capacity / 8 {
-            self.pause = (self.pause + STEP).min(LONGEST);
         }
     }
 }
@@ -62,37 +81,25 @@ mod tests {
 
     #[test]
     fn an_idle_stream_is_read_at_once() {
-        let mut pace = Pace::new();
-        assert_eq!(pace.pause(), None);
-        pace.drained(1 << 20, 6 << 20, LONG);
-        assert!(pace.pause().is_some());
-        pace.drained(100, 6 << 20, LONG);
-        assert_eq!(pace.pause(), None);
+        for mut pace in [Pace::tcp(), Pace::unix()] {
+            assert_eq!(pace.pause(), None);
+            pace.drained(1 << 20, LONG);
+            assert!(pace.pause().is_some());
+            pace.drained(0, LONG);
+            assert_eq!(pace.pause(), None);
+        }
     }
 
     #[test]
     fn wake_ups_for_single_rows_in_a_row_are_load_and_now_and_then_are_not() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::tcp();
         for _ in 0..100 {
-            pace.drained(150, 6 << 20, LONG);
+            pace.drained(150, LONG);
             assert_eq!(pace.pause(), None);
         }
         for _ in 0..QUICK_DRAINS {
-            pace.drained(150, 6 << 20, QUICK / 10);
+            pace.drained(150, QUICK / 10);
         }
         assert!(pace.pause().is_some());
-    }
-
-    #[test]
-    fn a_filling_buffer_shortens_the_pause_and_a_hollow_one_lengthens_it() {
-        let mut pace = Pace::new();
-        for _ in 0..5 {
-            pace.drained(5 << 20, 6 << 20, LONG);
-        }
-        assert_eq!(pace.pause(), Some(SHORTEST));
-        for _ in 0..5 {
-            pace.drained(20 << 10, 6 << 20, LONG);
-        }
-        assert_eq!(pace.pause(), Some(LONGEST));
     }
 }

@@ -33,6 +33,13 @@ pub struct SourceSettings {
     /// Ask the server for binary values. Faster; turn it off for types whose binary output is broken.
     #[serde(default = "on")]
     pub binary: bool,
+    /// Have the server send large transactions while they run (those that use up its `logical_decoding_work_mem`), instead of writing
+    /// them to its own disk. They are held on this machine until they commit, and delivered then.
+    #[serde(default = "on")]
+    pub streaming: bool,
+    /// Room for transactions in progress, in the state directory. When it is used up, the flow leaves them to the server again.
+    #[serde(default = "spill_limit")]
+    pub spill_limit: ByteSize,
     /// How often to write a small message into the WAL, so that the slot advances in a quiet database. `0s` turns it off.
     #[serde(default = "heartbeat")]
     pub heartbeat: Span,
@@ -63,6 +70,10 @@ impl Publications {
 
 fn on() -> bool {
     true
+}
+
+fn spill_limit() -> ByteSize {
+    ByteSize(16 << 30)
 }
 
 fn heartbeat() -> Span {

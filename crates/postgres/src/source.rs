@@ -9,11 +9,12 @@ use ductstream_core::{
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::assemble::{Assembler, AssemblerSettings, Pushed};
 use crate::connect::{WriteHalf, quote_identifier, quote_literal};
 use crate::feedback::{self, Shared};
+use crate::in_progress::{InProgress, Replay, Replayed, Spill, Taken};
 use crate::inbound::{Frame, Inbound};
 use crate::monitor::{Answer, Lookup, Monitor};
 use crate::open::{Opened, Unfinished, open};
@@ -26,6 +27,10 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 /// Feedback is sent at least this often.
 const LONGEST_FEEDBACK: Duration = Duration::from_secs(10);
+/// While more is known to be on its way, less than this waits...
+const RIPE_BYTES: usize = 256 << 10;
+/// ... but no longer than this.
+const RIPE_AGE: Duration = Duration::from_millis(4);
 
 /// Reads changes from PostgreSQL by logical replication.
 pub struct PostgresSource {
@@ -33,6 +38,7 @@ pub struct PostgresSource {
     flow: String,
     temporary: bool,
     messages: bool,
+    spill: Option<Arc<Spill>>,
     shared: Arc<Shared>,
     unfinished: Unfinished,
     state: State,
@@ -48,11 +54,17 @@ enum State {
 struct Streaming {
     inbound: Inbound,
     assembler: Assembler,
+    /// Transactions in progress; `None` when the server was not asked for them.
+    in_progress: Option<InProgress>,
+    /// The transaction that is replayed before anything else is read.
+    replay: Option<Box<Replay>>,
     monitor: Monitor,
     lookup: Option<Answer>,
     feedback: Feedback,
     /// Whether something was decoded since `fill` last returned.
     news: bool,
+    /// When something began to wait to be taken.
+    pending_since: Option<Instant>,
 }
 
 struct Feedback {
@@ -74,6 +86,7 @@ impl PostgresSource {
             flow: flow.to_owned(),
             temporary: false,
             messages: false,
+            spill: None,
             shared: Shared::new(),
             unfinished: Unfinished::default(),
             state: State::New,
@@ -87,6 +100,14 @@ impl PostgresSource {
         self
     }
 
+    /// Receives transactions while they run, where the settings and the server allow it, and holds them in `spill`.
+    #[must_use]
+    pub fn spilling_to(mut self, spill: Arc<Spill>) -> Self {
+        self.shared.spilling_to(spill.clone());
+        self.spill = Some(spill);
+        self
+    }
+
     fn streaming(&mut self) -> Result<&mut Streaming> {
         match &mut self.state {
             State::Streaming(streaming) => Ok(streaming),
@@ -94,9 +115,9 @@ impl PostgresSource {
         }
     }
 
-    fn pending(&self) -> Option<&Assembler> {
+    fn stream(&self) -> Option<&Streaming> {
         match &self.state {
-            State::Streaming(streaming) => Some(&streaming.assembler),
+            State::Streaming(streaming) => Some(streaming),
             _ => None,
         }
     }
@@ -128,7 +149,9 @@ impl Source for PostgresSource {
         let State::Opened(opened) = std::mem::replace(&mut self.state, State::Closed) else {
             return Err(Error::bug("the source began before it was opened"));
         };
-        let streaming = opened.stream(&self.settings, self.messages, from, self.shared.clone()).await?;
+        let spill = self.spill.clone().filter(|spill| self.settings.streaming && spill.is_open());
+        let wishes = Wishes { messages: self.messages, spill };
+        let streaming = opened.stream(&self.settings, wishes, from, self.shared.clone()).await?;
         self.state = State::Streaming(Box::new(streaming));
         Ok(())
     }
@@ -142,15 +165,21 @@ impl Source for PostgresSource {
     }
 
     fn has_pending(&self) -> bool {
-        self.pending().is_some_and(Assembler::has_pending)
+        self.stream().is_some_and(|stream| stream.assembler.has_pending())
+    }
+
+    fn is_ripe(&self) -> bool {
+        self.stream().is_some_and(Streaming::is_ripe)
     }
 
     fn is_full(&self) -> bool {
-        self.pending().is_some_and(Assembler::is_full)
+        self.stream().is_some_and(|stream| stream.assembler.is_full())
     }
 
     fn take(&mut self) -> Option<ChangeBatch> {
-        self.streaming().ok()?.assembler.take()
+        let streaming = self.streaming().ok()?;
+        streaming.pending_since = None;
+        streaming.assembler.take()
     }
 
     async fn close(&mut self) -> Result<()> {
@@ -164,15 +193,24 @@ impl Source for PostgresSource {
     }
 }
 
+/// What a stream carries beside committed changes.
+struct Wishes {
+    /// Logical messages.
+    messages: bool,
+    /// Transactions in progress, which are held there.
+    spill: Option<Arc<Spill>>,
+}
+
 impl Opened {
     async fn stream(
         self,
         settings: &SourceSettings,
-        messages: bool,
+        wishes: Wishes,
         from: Position,
         shared: Arc<Shared>,
     ) -> Result<Streaming> {
-        let command = start_replication(&self, settings, messages, from.commit_lsn);
+        let command = start_replication(&self, settings, &wishes, from.commit_lsn);
+        let Wishes { messages, spill } = wishes;
         let patience = self.sender_timeout;
         let Self { replication, sql, identity, types, schemas, keys, in_recovery, .. } = self;
         let stream = replication.start_replication(&command).await?;
@@ -207,17 +245,20 @@ impl Opened {
         Ok(Streaming {
             inbound: Inbound::new(read, stream.buffered, silence, shared),
             assembler,
+            in_progress: spill.map(InProgress::new),
+            replay: None,
             monitor,
             lookup: None,
             feedback: Feedback { task, stop: Some(stop) },
             news: false,
+            pending_since: None,
         })
     }
 }
 
-fn start_replication(opened: &Opened, settings: &SourceSettings, messages: bool, from: Lsn) -> String {
+fn start_replication(opened: &Opened, settings: &SourceSettings, wishes: &Wishes, from: Lsn) -> String {
     let publications: Vec<String> = opened.publications.iter().map(|name| quote_identifier(name)).collect();
-    // In-progress streaming and two-phase stay off, so that a higher protocol version changes nothing but what it may carry.
+    // Two-phase stays off, so that a higher protocol version changes nothing but what it may carry.
     let version = match opened.server_version {
         160_000.. => 4,
         150_000.. => 3,
@@ -230,15 +271,18 @@ fn start_replication(opened: &Opened, settings: &SourceSettings, messages: bool,
     if settings.binary && opened.decodes_binary {
         options.push("binary 'true'".to_owned());
     }
-    if messages {
+    if wishes.messages {
         options.push("messages 'true'".to_owned());
+    }
+    if wishes.spill.is_some() {
+        options.push("streaming 'true'".to_owned());
     }
     let slot = quote_identifier(&opened.identity.slot);
     format!("START_REPLICATION SLOT {slot} LOGICAL {from} ({})", options.join(", "))
 }
 
 impl Streaming {
-    /// Cancel-safe: every await leaves what was read in the buffer or in `self.lookup`.
+    /// Cancel-safe: every await leaves what was read in the buffer, in `self.replay` or in `self.lookup`.
     async fn fill(&mut self) -> Result<()> {
         loop {
             if self.lookup.is_some() && self.news && self.assembler.has_pending() {
@@ -257,7 +301,11 @@ impl Streaming {
             if self.lookup.is_some() {
                 continue;
             }
-            if std::mem::take(&mut self.news) && self.assembler.has_pending() {
+            if self.assembler.has_pending() {
+                self.pending_since.get_or_insert_with(Instant::now);
+            }
+            if self.news && self.is_ripe() {
+                self.news = false;
                 return Ok(());
             }
             tokio::select! {
@@ -267,17 +315,37 @@ impl Streaming {
         }
     }
 
+    /// Whether what is pending is worth taking: at once when the reader has caught up, in larger pieces when it is behind.
+    fn is_ripe(&self) -> bool {
+        self.assembler.has_pending()
+            && (!self.inbound.is_loaded()
+                || self.lookup.is_some()
+                || self.assembler.is_full()
+                || self.assembler.pending_bytes() >= RIPE_BYTES
+                || self.pending_since.is_some_and(|since| since.elapsed() >= RIPE_AGE))
+    }
+
     /// Decodes what is buffered, until it is used up, a batch is full, or the catalog has to be asked.
     fn decode(&mut self) -> Result<()> {
-        while !self.assembler.is_full() {
-            let Some((frame, length)) = self.inbound.frame()? else { return Ok(()) };
+        while !self.assembler.is_full() && self.lookup.is_none() {
+            if self.replay.is_some() {
+                self.replay_next()?;
+                continue;
+            }
+            let Some((frame, length)) = self.inbound.frame()? else { break };
             match frame {
                 Frame::CopyData(content) => match Replication::parse(content).map_err(malformed)? {
                     Replication::WalData { wal_start, wal_end, data, .. } => {
-                        let pushed = self.assembler.push(data).map_err(|error| located(error, wal_start))?;
-                        if let Pushed::NeedRelation(need) = pushed {
-                            self.lookup = Some(self.monitor.ask(need));
-                            return Ok(());
+                        match self.in_progress.as_mut().map_or(Ok(Taken::No), |held| held.take(data))? {
+                            Taken::No => {
+                                let pushed = self.assembler.push(data).map_err(|error| located(error, wal_start))?;
+                                if let Pushed::NeedRelation(need) = pushed {
+                                    self.lookup = Some(self.monitor.ask(need));
+                                    break;
+                                }
+                            }
+                            Taken::Yes => {}
+                            Taken::Committed(replay) => self.replay = Some(replay),
                         }
                         self.inbound.saw(wal_start, wal_end);
                     }
@@ -296,6 +364,26 @@ impl Streaming {
             self.news = true;
         }
         Ok(())
+    }
+
+    /// Pushes the next message of the transaction that is replayed.
+    fn replay_next(&mut self) -> Result<()> {
+        let Some(replay) = &mut self.replay else { return Ok(()) };
+        match replay.current() {
+            Some(Replayed::Message(message)) => {
+                if let Pushed::NeedRelation(need) = self.assembler.push(message)? {
+                    self.lookup = Some(self.monitor.ask(need));
+                    return Ok(());
+                }
+            }
+            Some(Replayed::Announcement(message)) => self.assembler.announce(message)?,
+            None => {
+                self.replay = None;
+                return Ok(());
+            }
+        }
+        self.news = true;
+        replay.advance()
     }
 
     fn learn(&mut self, found: Lookup) -> Result<()> {

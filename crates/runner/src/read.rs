@@ -45,7 +45,7 @@ impl Reader {
             tokio::select! {
                 () = stop.cancelled() => {}
                 // Send first: while a queue has room, latency counts; while none has, batches grow.
-                () = room(&self.queues), if self.source.has_pending() => {
+                () = room(&self.queues), if self.source.is_ripe() => {
                     reached = self.forward(limit).await?;
                 }
                 filled = self.source.fill(), if !self.source.is_full() => filled?,

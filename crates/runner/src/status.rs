@@ -59,6 +59,8 @@ pub struct FlowStatus {
     pub retained_bytes: Option<u64>,
     /// Bytes received from the source.
     pub received_bytes: u64,
+    /// Bytes of transactions in progress that are held, on disk beyond a small buffer, until they commit.
+    pub spilled_bytes: u64,
     /// Records read.
     pub rows: u64,
     /// Per table, by name.
@@ -146,6 +148,7 @@ impl StatusBoard {
             status.wal_end = status.wal_end.max(source.wal_end);
             status.retained_bytes = source.retained_bytes;
             status.received_bytes = source.received_bytes;
+            status.spilled_bytes = source.spilled_bytes;
             if let Some(position) = status.position {
                 status.lag_bytes = status.wal_end.bytes_since(position.commit_lsn);
             }

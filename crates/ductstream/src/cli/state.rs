@@ -15,9 +15,17 @@ impl Global {
         if let Some(url) = &flow.checkpoint.url {
             return Ok(url.clone());
         }
+        Ok(format!("sqlite:{}", self.state_directory()?.join(SqliteStore::FILE_NAME).display()))
+    }
+
+    /// Where a flow holds transactions in progress: below the state directory, or the system's for temporary files.
+    pub(crate) fn spill_directory(&self) -> PathBuf {
+        self.state_directory().unwrap_or_else(|_| std::env::temp_dir()).join("in-progress")
+    }
+
+    fn state_directory(&self) -> Result<PathBuf> {
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let directory = state_directory(self.state.as_deref(), variable)?;
-        Ok(format!("sqlite:{}", directory.join(SqliteStore::FILE_NAME).display()))
+        state_directory(self.state.as_deref(), variable)
     }
 
     /// The flow's checkpoint store, made when missing.

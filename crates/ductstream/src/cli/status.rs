@@ -90,6 +90,7 @@ impl Progress {
                 lag_bytes = status.lag_bytes,
                 lag_seconds,
                 retained_bytes = status.retained_bytes,
+                spilled_bytes = status.spilled_bytes,
                 objects = objects(status),
                 retries = status.retries,
                 "status"
@@ -132,6 +133,10 @@ impl Progress {
                 status.retries
             ),
         ];
+        if status.spilled_bytes > 0 {
+            lines
+                .push(format!("  holds {} of transactions in progress until they commit", bytes(status.spilled_bytes)));
+        }
         if let Some(error) = &status.error {
             lines.push(format!("  {}", style(Style::new().red()).apply_to(error)));
         }

@@ -51,7 +51,8 @@ pub struct AssemblerSettings {
 pub enum Pushed {
     /// It is taken in.
     Done,
-    /// It is a Relation message that needs catalog knowledge first. Nothing has changed: push it again afterwards.
+    /// It is a Relation message, or the first change after an announced one, that needs catalog knowledge first. Nothing has changed:
+    /// push it again afterwards.
     NeedRelation(RelationNeed),
 }
 
@@ -75,6 +76,8 @@ pub struct Assembler {
     primary_keys: HashMap<u32, Vec<String>>,
     /// The table whose Relation message waits for catalog knowledge.
     asked: Option<u32>,
+    /// Relation messages that count from their table's next change on.
+    announced: HashMap<u32, Vec<u8>>,
     parser: Parser,
     history: History,
     relations: Relations,
@@ -109,6 +112,7 @@ impl Assembler {
             types,
             primary_keys: HashMap::new(),
             asked: None,
+            announced: HashMap::new(),
             parser: Parser::new(),
             history: History::new(known, from),
             relations: Relations::default(),
@@ -132,6 +136,21 @@ impl Assembler {
         let result = self.dispatch(message);
         self.failed = result.is_err();
         result
+    }
+
+    /// Notes a Relation message that counts from its table's next change on, if there is one; a pushed one comes before it.
+    ///
+    /// # Errors
+    /// When it is no Relation message.
+    pub fn announce(&mut self, message: &[u8]) -> Result<()> {
+        let parsed = self.parser.parse(message).map_err(|error| failure::malformed(&error, self.commit_lsn()))?;
+        match parsed.message {
+            Message::Relation(relation) => {
+                self.announced.insert(relation.oid, message.to_vec());
+                Ok(())
+            }
+            other => Err(failure::out_of_order(other.kind(), "as the announcement of a table")),
+        }
     }
 
     /// The types known so far, to add more.
@@ -186,13 +205,13 @@ impl Assembler {
         let parsed = self.parser.parse(frame);
         let message = parsed.map_err(|error| failure::malformed(&error, self.commit_lsn()))?.message;
         match message {
-            Message::Insert(insert) => self.row(insert.relation, Change::Insert(insert), frame.len())?,
-            Message::Update(update) => self.row(update.relation, Change::Update(update), frame.len())?,
-            Message::Delete(delete) => self.row(delete.relation, Change::Delete(delete), frame.len())?,
+            Message::Insert(insert) => return self.row(insert.relation, Change::Insert(insert), frame.len()),
+            Message::Update(update) => return self.row(update.relation, Change::Update(update), frame.len()),
+            Message::Delete(delete) => return self.row(delete.relation, Change::Delete(delete), frame.len()),
             Message::Begin(begin) => self.begin(begin)?,
             Message::Commit(commit) => self.commit(commit)?,
             Message::Relation(relation) => return self.relation(&relation, frame),
-            Message::Truncate(truncate) => self.truncate(&truncate)?,
+            Message::Truncate(truncate) => return self.truncate(&truncate),
             Message::Message(message) => self.message(message)?,
             // Types are read from the catalog when a relation needs them; where a transaction came from is not told on.
             Message::Type(_) | Message::Origin(_) => {}
@@ -237,10 +256,13 @@ impl Assembler {
     }
 
     #[inline]
-    fn row(&mut self, oid: u32, change: Change<'_>, frame_bytes: usize) -> Result<()> {
+    fn row(&mut self, oid: u32, change: Change<'_>, frame_bytes: usize) -> Result<Pushed> {
+        if let Pushed::NeedRelation(need) = self.settle(oid)? {
+            return Ok(Pushed::NeedRelation(need));
+        }
         let (transaction, position) = self.next_change(change.kind())?;
         if position < self.from {
-            return Ok(());
+            return Ok(Pushed::Done);
         }
         let index = self.table_index(oid, change.kind())?;
         let head = RowHead {
@@ -261,7 +283,22 @@ impl Assembler {
         table.open_chunk = Some(self.batches.count_row(index, table.open_chunk));
         self.batches.count_record(position, transaction.commit_time, bytes);
         self.cut_when_due();
-        Ok(())
+        Ok(Pushed::Done)
+    }
+
+    /// Takes in what was announced of a table that now has a change.
+    #[inline]
+    fn settle(&mut self, oid: u32) -> Result<Pushed> {
+        if self.announced.is_empty() { Ok(Pushed::Done) } else { self.settle_announced(oid) }
+    }
+
+    fn settle_announced(&mut self, oid: u32) -> Result<Pushed> {
+        let Some(message) = self.announced.remove(&oid) else { return Ok(Pushed::Done) };
+        let pushed = self.dispatch(&message)?;
+        if matches!(pushed, Pushed::NeedRelation(_)) {
+            self.announced.insert(oid, message);
+        }
+        Ok(pushed)
     }
 
     #[inline]
@@ -278,7 +315,12 @@ impl Assembler {
         }
     }
 
-    fn truncate(&mut self, truncate: &Truncate) -> Result<()> {
+    fn truncate(&mut self, truncate: &Truncate) -> Result<Pushed> {
+        for oid in &truncate.relations {
+            if let Pushed::NeedRelation(need) = self.settle(*oid)? {
+                return Ok(Pushed::NeedRelation(need));
+            }
+        }
         let mut carried = Vec::with_capacity(truncate.relations.len());
         for oid in &truncate.relations {
             let (transaction, position) = self.next_change(Kind::Truncate)?;
@@ -287,7 +329,7 @@ impl Assembler {
             }
         }
         if carried.is_empty() {
-            return Ok(());
+            return Ok(Pushed::Done);
         }
         self.batches.cut_rows(&mut self.relations);
         let tables = carried.iter().map(|(index, ..)| self.relations.table(*index).schema.table.clone()).collect();
@@ -297,7 +339,7 @@ impl Assembler {
             self.truncate_record(index, transaction, position);
         }
         self.cut_when_due();
-        Ok(())
+        Ok(Pushed::Done)
     }
 
     fn truncate_record(&mut self, index: usize, transaction: Transaction, position: Position) {
@@ -345,6 +387,7 @@ impl Assembler {
         let Some(transaction) = self.transaction else {
             return Err(failure::out_of_order(Kind::Relation, "outside of a transaction"));
         };
+        self.announced.remove(&relation.oid);
         let known = self.relations.compare(relation.oid, frame);
         if known == Known::Same {
             return Ok(Pushed::Done);

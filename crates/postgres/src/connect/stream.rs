@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use socket2::Socket;
+use socket2::{SockAddr, Socket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
@@ -74,22 +74,6 @@ impl Stream {
         let scratch = vec![0; READ_BYTES].into_boxed_slice();
         Ok((ReadHalf::Plain(PlainRead { socket, is_unix, scratch }), write))
     }
-
-    /// Asks the system for a receive buffer of `bytes`, and returns what it granted (Linux doubles the number, and caps
-    /// it by
-    /// `net.core.rmem_max`). Turns the system's own tuning of the buffer off.
-    ///
-    /// # Errors
-    /// What the system answers.
-    pub fn set_receive_buffer_bytes(&self, bytes: usize) -> io::Result<usize> {
-        let socket = match self {
-            Self::Tcp(stream) => socket2::SockRef::from(stream),
-            Self::Unix(stream) => socket2::SockRef::from(stream),
-            Self::Tls(stream) => socket2::SockRef::from(stream.get_ref().0),
-        };
-        socket.set_recv_buffer_size(bytes)?;
-        socket.recv_buffer_size()
-    }
 }
 
 impl ReadHalf {
@@ -133,16 +117,36 @@ impl ReadHalf {
         }
     }
 
-    /// What the kernel holds for the reader at most; it grows under load. `None` over TLS, which reads through a buffer of its own.
-    pub fn receive_buffer_bytes(&self) -> Option<usize> {
+    /// Asks the system for a receive buffer of `bytes` (Linux doubles the number), instead of one that grows under load. Over TLS nothing
+    /// changes.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn set_receive_buffer_bytes(&self, bytes: usize) -> io::Result<()> {
         match self {
-            Self::Plain(plain) => plain.socket.recv_buffer_size().ok(),
-            Self::Tls(_) => None,
+            Self::Plain(plain) => plain.socket.set_recv_buffer_size(bytes),
+            Self::Tls(_) => Ok(()),
         }
+    }
+
+    /// Whether this is TCP in clear between two processes of one machine.
+    pub fn is_local_tcp(&self) -> bool {
+        matches!(self, Self::Plain(plain) if plain.is_local_tcp())
+    }
+
+    /// Whether this is a unix socket.
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Self::Plain(plain) if plain.is_unix)
     }
 }
 
 impl PlainRead {
+    fn is_local_tcp(&self) -> bool {
+        let address = |address: io::Result<SockAddr>| address.ok().and_then(|it| it.as_socket()).map(|it| it.ip());
+        let peer = address(self.socket.peer_addr());
+        !self.is_unix && peer.is_some() && peer == address(self.socket.local_addr())
+    }
+
     fn receive(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         loop {
             match self.socket.read(&mut self.scratch) {

@@ -451,18 +451,20 @@ async fn replication_streams_over_every_kind_of_socket() {
             database.execute(&format!("insert into t values ({index})")).await;
             let start = format!("START_REPLICATION SLOT {slot} LOGICAL 0/0 (proto_version '1', publication_names 'p')");
             let stream = connection.start_replication(&start).await.unwrap();
-            assert!(stream.stream.set_receive_buffer_bytes(65536).unwrap() >= 65536);
             // The message that holds the only column's text: one column, text, one byte long.
             let wanted = [b"\0\x01t\0\0\0\x01".as_slice(), index.to_string().as_bytes()].concat();
-            read_until(stream, &wanted).await;
+            let is_local_tcp = index == 0;
+            read_until(stream, &wanted, is_local_tcp).await;
         }
     }
 }
 
 /// Reads without waiting where there is something, and waits where there is not.
-async fn read_until(stream: ReplicationStream, wanted: &[u8]) {
+async fn read_until(stream: ReplicationStream, wanted: &[u8], is_local_tcp: bool) {
     let mut received = stream.buffered;
     let (mut read, _write) = stream.stream.into_split().unwrap();
+    assert_eq!(read.is_local_tcp(), is_local_tcp);
+    read.set_receive_buffer_bytes(32 << 10).unwrap();
     while !received.windows(wanted.len()).any(|window| window == wanted) {
         let bytes = read.read_buf(&mut received).await.unwrap();
         assert!(bytes > 0, "the server closed the stream");

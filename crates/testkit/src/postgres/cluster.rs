@@ -20,6 +20,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_prepared_transactions", "20"),
     ("fsync", "off"),
     ("shared_buffers", "64MB"),
+    // The least there is: whatever is larger arrives while it runs, in all tests.
+    ("logical_decoding_work_mem", "64kB"),
     ("timezone", "UTC"),
     ("log_timezone", "UTC"),
 ];
