@@ -61,7 +61,11 @@ impl Inbound {
         match self.pace.pause() {
             None => {}
             Some(Pause::Timer(pause)) => sleep_until(self.drained_at + pause).await,
-            Some(Pause::Thread(pause)) => std::thread::sleep(pause.saturating_sub(self.drained_at.elapsed())),
+            Some(Pause::Thread(pause)) => {
+                // What waits for this thread goes first: it may be the very task that takes what was read.
+                tokio::task::yield_now().await;
+                std::thread::sleep(pause.saturating_sub(self.drained_at.elapsed()));
+            }
         }
         let mut drained = self.drain()?;
         if drained == 0 {
