@@ -215,6 +215,9 @@ impl Assembler {
             Message::Message(message) => self.message(message)?,
             // Types are read from the catalog when a relation needs them; where a transaction came from is not told on.
             Message::Type(_) | Message::Origin(_) => {}
+            // PostgreSQL 18 reports the end of subtransactions whose transaction it found aborted while it was short of memory as if it
+            // had streamed them. It has sent nothing of them.
+            Message::StreamAbort(_) => {}
             other => return Err(failure::not_asked_for(other.kind())),
         }
         Ok(Pushed::Done)
