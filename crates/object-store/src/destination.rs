@@ -87,7 +87,7 @@ impl Destination for ObjectStoreDestination {
             common: self.settings.common(),
             parts_in_flight: Arc::new(Semaphore::new(limits::PARTS_IN_FLIGHT)),
         };
-        self.run = Some(Mutex::new(Run::new(context, start.position, last_cut)));
+        self.run = Some(Mutex::new(Run::new(context, start, last_cut)));
         Ok(last_cut)
     }
 
@@ -130,14 +130,17 @@ struct Run {
 }
 
 impl Run {
-    fn new(context: Context, start: Position, last_cut: Option<Position>) -> Self {
-        let bound = last_cut.map_or(start, |cut| cut.max(start));
+    fn new(context: Context, start: &DestinationStart, last_cut: Option<Position>) -> Self {
+        let bound = last_cut.map_or(start.position, |cut| cut.max(start.position));
+        // A checkpoint that knows of the cuts goes on behind the last one, even where its own position is beyond it: what came in between
+        // were bounds without records. One that does not know of them was started anew, and what came in between is missing.
+        let cut = last_cut.filter(|_| start.stored.is_some()).unwrap_or(bound);
         Self {
             context: Arc::new(context),
             open: Some(OpenObjects::default()),
             uploading: JoinSet::new(),
             accepted: bound,
-            cut: bound,
+            cut,
             previous_cut: last_cut,
             durable: bound,
             reported: bound,

@@ -9,6 +9,7 @@ if through == "manifests":
     for cut in sorted(glob.glob(f"{out}/_cuts/*.json")):
         manifest = json.load(open(cut))
         assert manifest["previous"] == previous, f"{cut}: previous is {manifest['previous']}, not {previous}"
+        assert previous in (None, manifest["from"]), f"{cut}: from is {manifest['from']}, the cut before is {previous}"
         previous = manifest["position"]
         paths += [o["path"] for o in manifest["objects"] if f"{o['table']['namespace']}.{o['table']['name']}" == table]
     paths = [p if p.startswith("/") else f"{out}/{p}" for p in paths]

@@ -51,6 +51,23 @@ async fn objects_beyond_the_last_cut_are_removed_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_manifest_shows_a_gap_exactly_where_a_flow_was_started_anew() {
+    // The checkpoint is beyond the cut at 17: nothing but bounds came after it. One that knows of no cut is a new flow's.
+    for (stored, from) in [(Some(at(17)), at(17)), (None, at(20))] {
+        let place = Directory::new();
+        committed(&place).await;
+        let mut destination = place.writer();
+        assert_eq!(destination.open(&start(at(20), stored)).await.unwrap(), Some(at(17)));
+        for lsn in [32, 48] {
+            destination.write(batch(lsn, "orders", 1)).await.unwrap();
+            destination.flush().await.unwrap();
+        }
+        let links: Vec<_> = place.manifests().into_iter().map(|it| (it.previous, it.from)).collect();
+        assert_eq!(links[1..], [(Some(at(17)), from), (Some(at(33)), at(33))], "{stored:?}");
+    }
+}
+
+#[tokio::test]
 async fn leftovers_in_a_bucket_are_found_beside_and_in_partitions() {
     let place = Bucket::with(json!({"partition": "date"}));
     let mut destination = place.writer();
