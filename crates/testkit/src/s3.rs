@@ -1,7 +1,9 @@
 //! An S3-protocol server over HTTP: path style, signatures checked, objects kept as files. Fails on request.
 
+mod misbehaviour;
+
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
@@ -18,6 +20,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
+pub use misbehaviour::{Misbehaviour, Moods};
+
 const ACCESS_KEY: &str = "ductstream-test";
 const SECRET_KEY: &str = "ductstream-test-secret";
 const BUCKET: &str = "events";
@@ -27,7 +31,9 @@ type Matches = Box<dyn Fn(&Method, &str) -> bool + Send>;
 /// A server with one bucket, on a free port of this machine. Ends when dropped, with everything in it.
 pub struct S3Server {
     address: SocketAddr,
-    root: TempDir,
+    root: PathBuf,
+    /// Removes the root where nobody else does.
+    _temporary: Option<TempDir>,
     faults: Arc<Faults>,
     /// Ends the server's thread when dropped.
     _stop: oneshot::Sender<()>,
@@ -38,6 +44,8 @@ struct Faults {
     next: Mutex<Vec<StatusCode>>,
     down: Mutex<Option<StatusCode>>,
     matching: Mutex<Option<(Matches, StatusCode)>>,
+    once: Mutex<Vec<(Matches, Misbehaviour)>>,
+    moods: Mutex<Option<Moods>>,
     stalled: watch::Sender<bool>,
     requests: Mutex<Vec<(Method, String)>>,
 }
@@ -45,9 +53,15 @@ struct Faults {
 impl S3Server {
     /// Starts a server, on a thread of its own.
     pub fn start() -> Self {
-        let root = tempfile::tempdir().expect("a temporary directory for the S3 server");
-        std::fs::create_dir(root.path().join(BUCKET)).expect("a directory for the bucket");
-        let files = FileSystem::new(root.path()).expect("an S3 server over the directory");
+        let temporary = tempfile::tempdir().expect("a temporary directory for the S3 server");
+        let root = temporary.path().to_path_buf();
+        Self { _temporary: Some(temporary), ..Self::start_in(root) }
+    }
+
+    /// Starts a server that keeps its objects in a directory, which stays when the server ends.
+    pub fn start_in(root: PathBuf) -> Self {
+        std::fs::create_dir_all(root.join(BUCKET)).expect("a directory for the bucket");
+        let files = FileSystem::new(&root).expect("an S3 server over the directory");
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         let (service, faults) = (builder.build(), Arc::new(Faults::default()));
@@ -67,7 +81,7 @@ impl S3Server {
                 }
             });
         });
-        Self { address, root, faults, _stop: stop }
+        Self { address, root, _temporary: None, faults, _stop: stop }
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -92,12 +106,12 @@ impl S3Server {
 
     /// The directory with the bucket's objects as files.
     pub fn root(&self) -> std::path::PathBuf {
-        self.root.path().join(BUCKET)
+        self.root.join(BUCKET)
     }
 
     /// The directory of the server itself, with what is in no bucket, such as parts of uploads.
     pub fn server_root(&self) -> &Path {
-        self.root.path()
+        &self.root
     }
 
     /// Answers the next `count` requests with `status`.
@@ -118,6 +132,21 @@ impl S3Server {
     /// Takes back [`fail_when`](Self::fail_when).
     pub fn fail_no_more(&self) {
         *self.faults.matching.lock() = None;
+    }
+
+    /// Misbehaves towards the next request whose method and path match.
+    pub fn misbehave_once(&self, matches: impl Fn(&Method, &str) -> bool + Send + 'static, how: Misbehaviour) {
+        self.faults.once.lock().push((Box::new(matches), how));
+    }
+
+    /// How many such requests have not come yet.
+    pub fn misbehaviours_left(&self) -> usize {
+        self.faults.once.lock().len()
+    }
+
+    /// Misbehaves at random, until told otherwise.
+    pub fn set_moods(&self, moods: Option<Moods>) {
+        *self.faults.moods.lock() = moods;
     }
 
     /// Leaves requests without an answer, until told otherwise.
@@ -143,6 +172,14 @@ impl Faults {
         }
         self.next.lock().pop()
     }
+
+    fn misbehaviour(&self, method: &Method, path: &str) -> Option<Misbehaviour> {
+        let mut once = self.once.lock();
+        if let Some(index) = once.iter().position(|(matches, _)| matches(method, path)) {
+            return Some(once.remove(index).1);
+        }
+        self.moods.lock().as_ref().and_then(Moods::next)
+    }
 }
 
 async fn accept(listener: TcpListener, service: S3Service, faults: Arc<Faults>) {
@@ -162,13 +199,17 @@ async fn answer(
     faults.requests.lock().push((request.method().clone(), path.clone()));
     let mut stalled = faults.stalled.subscribe();
     let _ = stalled.wait_for(|stalled| !stalled).await;
-    match faults.refusal(request.method(), &path) {
-        Some(status) => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = status;
-            Ok(response)
-        }
-        None => service.call(request.map(Body::from)).await,
+    if let Some(status) = faults.refusal(request.method(), &path) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        return Ok(response);
+    }
+    let (method, misbehaviour) = (request.method().clone(), faults.misbehaviour(request.method(), &path));
+    let obeys = misbehaviour.is_none_or(Misbehaviour::obeys);
+    let answer = if obeys { service.call(request.map(Body::from)).await? } else { Response::new(Body::empty()) };
+    match misbehaviour {
+        Some(misbehaviour) => misbehaviour.distort(&method, &path, answer).await,
+        None => Ok(answer),
     }
 }
 

@@ -183,6 +183,42 @@ async fn a_restarted_server_is_reconnected_to() {
     agrees(&flow, &database, "shop").await;
 }
 
+/// Inserts rows in small and large transactions until the server is gone.
+async fn insert_until_gone(database: &TestDatabase) -> tokio::task::JoinHandle<()> {
+    let client = database.connect().await;
+    tokio::spawn(async move {
+        for rows in [1, 1, 1, 3, 200].into_iter().cycle() {
+            let insert = format!("insert into shop select nextval('ids'), 0, 'n' from generate_series(1, {rows})");
+            if client.batch_execute(&insert).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_again_and_again_under_load_loses_and_doubles_nothing() {
+    let cluster = std::sync::Arc::new(Cluster::builder(18).setting("fsync", "on").start().await);
+    let database = cluster.database().await;
+    database.execute("create table shop (id int primary key, n int not null, note text); create sequence ids").await;
+    let flow = Flow::new(&database, &parquet());
+    flow.create().await;
+    let mut run = flow.start();
+    for _ in 0..4 {
+        let writers = [insert_until_gone(&database).await, insert_until_gone(&database).await];
+        let cuts = flow.cuts().len();
+        eventually_within(PATIENCE, "another cut", || async { flow.cuts().len() > cuts }).await;
+        cluster.restart().await;
+        for writer in writers {
+            writer.await.unwrap();
+        }
+    }
+    signal(&run, "TERM");
+    assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", flow.log());
+    flow.drain().await;
+    agrees(&flow, &database, "shop").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_shuts_down_does_not_wait_for_files_to_grow_old() {
     let cluster = std::sync::Arc::new(Cluster::builder(15).start().await);
