@@ -1,10 +1,11 @@
-//! Set-up, quickstart, tests and benchmarks: `cargo xtask --help`.
+//! Set-up, quickstart, tests, chaos and benchmarks: `cargo xtask --help`.
 //!
 //! Light on purpose, so that it builds in seconds: it fetches and drives programs, and links none of the product.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
 mod bench;
+mod chaos;
 mod postgres;
 mod product;
 mod quickstart;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Set-up, quickstart, tests and benchmarks of DuctStream")]
+#[command(name = "cargo xtask", about = "Set-up, quickstart, tests, chaos and benchmarks of DuctStream")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -30,6 +31,7 @@ enum Command {
     Test(test::Test),
     Quickstart(quickstart::Quickstart),
     Bench(bench::Bench),
+    Chaos(chaos::Chaos),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ impl Command {
             Self::Test(test) => test.run(),
             Self::Quickstart(quickstart) => quickstart.run(),
             Self::Bench(bench) => bench.run(),
+            Self::Chaos(chaos) => chaos.run(),
         }
     }
 }

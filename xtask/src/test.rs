@@ -1,12 +1,13 @@
-//! `cargo xtask test`: whatever the tests need, then all of them.
+//! `cargo xtask test`: whatever the tests need, then all of them, then a short run of `cargo xtask chaos`.
 
 use anyhow::Result;
 
+use crate::chaos::Chaos;
 use crate::servers::Servers;
 use crate::versions::POSTGRES;
 use crate::workspace::{cargo, run, say};
 
-/// Fetches what the tests need and runs them all, doctests included
+/// Fetches what the tests need and runs them all, doctests and a short `chaos` included
 #[derive(Debug, clap::Args)]
 pub(crate) struct Test {
     #[command(flatten)]
@@ -27,7 +28,9 @@ impl Test {
             test.env("DUCTSTREAM_TEST_POSTGRES", majors.join(","));
         }
         say("cargo test");
-        run(&mut test)
+        run(&mut test)?;
+        // Whoever asks for some of the tests asks for those alone.
+        if self.arguments.is_empty() { Chaos::ci().run() } else { Ok(()) }
     }
 
     /// The whole workspace, unless the arguments choose packages; with failpoints, which only crash tests have.

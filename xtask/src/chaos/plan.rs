@@ -1,0 +1,234 @@
+//! What happens, and when: told by the seed alone.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::random::Random;
+
+/// Cycles of one episode: enough for faults to meet what earlier ones left, few enough to look into.
+const CYCLES_PER_EPISODE: u64 = 8;
+
+/// A flow from its first start to its last change: a cluster, a workload and a flow file of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Episode {
+    /// From 1.
+    pub(super) number: u64,
+    /// What the workload draws from.
+    pub(super) seed: u64,
+    pub(super) shape: Shape,
+    pub(super) cycles: Vec<Cycle>,
+}
+
+/// What the flow file says.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Shape {
+    pub(super) format: &'static str,
+    pub(super) envelope: &'static str,
+    /// Objects in a store behind S3's protocol, else files.
+    pub(super) s3: bool,
+    pub(super) roll_age: Duration,
+    pub(super) roll_rows: Option<u64>,
+    pub(super) batch_kib: u64,
+    pub(super) binary: bool,
+    /// Checkpoints in the source's server, else in SQLite.
+    pub(super) checkpoint_in_postgres: bool,
+}
+
+/// One fault, when it comes, and what becomes of the process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Cycle {
+    /// From 1, over all episodes.
+    pub(super) number: u64,
+    pub(super) moment: Moment,
+    pub(super) fault: Fault,
+    /// Whether the process is killed and started again while the fault lasts, too.
+    pub(super) killed_in_it: bool,
+    pub(super) then: Then,
+}
+
+/// When a fault comes, counted from the end of the cycle before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Moment {
+    /// After some time.
+    Time(Duration),
+    /// As soon as that many files have come: between an object and its manifest, for one.
+    Files(u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fault {
+    /// SIGKILL for ductstream.
+    Kill,
+    /// SIGKILL for PostgreSQL, which is started again after some time.
+    ServerKill { down: Duration },
+    /// All connections closed, so many times.
+    Cut { times: u64 },
+    /// Connections closed and refused for some time.
+    Refuse { lasts: Duration },
+    /// No byte passes for some time; beyond `wal_sender_timeout` the server gives up.
+    Stall { lasts: Duration },
+    /// SIGSTOP for ductstream beyond `wal_sender_timeout`, then SIGCONT.
+    Freeze { lasts: Duration },
+    /// The store fails once in so many requests, in one of many ways, for some time.
+    Store { once_in: u64, lasts: Duration },
+}
+
+/// What becomes of the process when it has recovered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Then {
+    GoOn,
+    Kill,
+    /// SIGTERM, and it has to end well.
+    Stop,
+}
+
+/// The names of all faults, in the order of reports.
+pub(super) const KINDS: [&str; 7] = ["kill", "server kill", "cut", "refuse", "stall", "freeze", "store"];
+
+/// The plan of a run.
+pub(super) fn episodes(seed: u64, cycles: u64) -> Vec<Episode> {
+    (0..cycles.div_ceil(CYCLES_PER_EPISODE))
+        .map(|index| {
+            let first = index * CYCLES_PER_EPISODE + 1;
+            Episode::new(seed, index + 1, first..=cycles.min(first + CYCLES_PER_EPISODE - 1))
+        })
+        .collect()
+}
+
+impl Episode {
+    fn new(seed: u64, number: u64, cycles: std::ops::RangeInclusive<u64>) -> Self {
+        let mut random = Random::new(seed, number);
+        let shape = Shape::new(number, &mut random);
+        let cycles = cycles.map(|number| Cycle::new(number, shape.s3, &mut random)).collect();
+        Self { number, seed: random.next(), shape, cycles }
+    }
+}
+
+impl Shape {
+    /// Formats and stores take turns, so that a short run has them all; the rest is the dice's.
+    fn new(number: u64, random: &mut Random) -> Self {
+        Self {
+            format: if number % 2 == 1 { "parquet" } else { "json" },
+            s3: number % 4 >= 2,
+            envelope: random.pick(&["flat", "flat", "native"]),
+            roll_age: Duration::from_millis(random.between(50, 400)),
+            roll_rows: random.once_in(2).then(|| random.between(20, 2000)),
+            batch_kib: random.pick(&[16, 64, 256, 4096]),
+            binary: !random.once_in(4),
+            checkpoint_in_postgres: random.once_in(3),
+        }
+    }
+}
+
+impl Cycle {
+    fn new(number: u64, s3: bool, random: &mut Random) -> Self {
+        let fault = Fault::new(s3, random);
+        let moment = match random.between(0, 9) {
+            // While it starts.
+            0..=2 => Moment::Time(Duration::from_millis(random.between(0, 250))),
+            3..=5 => Moment::Time(Duration::from_millis(random.between(250, 1500))),
+            _ => Moment::Files(random.between(1, 25)),
+        };
+        let killed_in_it = fault != Fault::Kill && random.once_in(4);
+        let then = random.pick(&[Then::GoOn, Then::GoOn, Then::Kill, Then::Stop]);
+        Self { number, moment, fault, killed_in_it, then }
+    }
+}
+
+impl Fault {
+    fn new(s3: bool, random: &mut Random) -> Self {
+        let mut lasts = |low, high| Duration::from_millis(random.between(low, high));
+        let (down, refused, stalled, frozen, failing) =
+            (lasts(0, 500), lasts(50, 600), lasts(200, 3000), lasts(2200, 2600), lasts(300, 1200));
+        match random.between(0, if s3 { 19 } else { 15 }) {
+            0..=5 => Self::Kill,
+            6..=8 => Self::ServerKill { down },
+            9..=10 => Self::Cut { times: random.between(1, 4) },
+            11 => Self::Refuse { lasts: refused },
+            12..=13 => Self::Stall { lasts: stalled },
+            14..=15 => Self::Freeze { lasts: frozen },
+            _ => Self::Store { once_in: random.between(2, 6), lasts: failing },
+        }
+    }
+
+    /// Its name in reports.
+    pub(super) fn kind(self) -> &'static str {
+        let index = match self {
+            Self::Kill => 0,
+            Self::ServerKill { .. } => 1,
+            Self::Cut { .. } => 2,
+            Self::Refuse { .. } => 3,
+            Self::Stall { .. } => 4,
+            Self::Freeze { .. } => 5,
+            Self::Store { .. } => 6,
+        };
+        KINDS[index]
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { format, envelope, roll_age, batch_kib, .. } = self;
+        let store = if self.s3 { "S3" } else { "files" };
+        write!(f, "{format} {envelope} to {store}, roll after {} ms", roll_age.as_millis())?;
+        if let Some(rows) = self.roll_rows {
+            write!(f, " or {rows} rows")?;
+        }
+        let values = if self.binary { "binary" } else { "text" };
+        let checkpoints = if self.checkpoint_in_postgres { "PostgreSQL" } else { "SQLite" };
+        write!(f, ", batches of {batch_kib} KiB, {values} values, checkpoints in {checkpoints}")
+    }
+}
+
+impl fmt::Display for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.moment {
+            Moment::Time(time) => write!(f, "after {} ms ", time.as_millis())?,
+            Moment::Files(count) => write!(f, "at the {count}. new file ")?,
+        }
+        match self.fault {
+            Fault::Kill => return f.write_str("kill -9"),
+            Fault::ServerKill { down } => write!(f, "PostgreSQL kill -9, down for {} ms", down.as_millis())?,
+            Fault::Cut { times } => write!(f, "connections cut {times} times")?,
+            Fault::Refuse { lasts } => write!(f, "connections refused for {} ms", lasts.as_millis())?,
+            Fault::Stall { lasts } => write!(f, "connections stalled for {} ms", lasts.as_millis())?,
+            Fault::Freeze { lasts } => write!(f, "SIGSTOP for {} ms", lasts.as_millis())?,
+            Fault::Store { once_in, lasts } => {
+                write!(f, "the store fails once in {once_in} requests for {} ms", lasts.as_millis())?;
+            }
+        }
+        if self.killed_in_it {
+            f.write_str(", kill -9 meanwhile")?;
+        }
+        f.write_str(match self.then {
+            Then::GoOn => "",
+            Then::Kill => ", kill -9 afterwards",
+            Then::Stop => ", SIGTERM afterwards",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_tells_the_plan_and_a_longer_run_begins_with_a_shorter_one() {
+        let (short, long) = (episodes(7, 16), episodes(7, 40));
+        assert_eq!(short, long[..2]);
+        assert_ne!(short, episodes(8, 16));
+        let numbers: Vec<u64> = long.iter().flat_map(|it| &it.cycles).map(|cycle| cycle.number).collect();
+        assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
+        assert_eq!(episodes(7, 30).last().map(|it| it.cycles.len()), Some(6));
+    }
+
+    #[test]
+    fn a_short_run_has_every_kind_of_fault_and_of_destination() {
+        let plan = episodes(super::super::CI_SEED, super::super::CI_CYCLES);
+        let shapes: std::collections::BTreeSet<_> = plan.iter().map(|it| (it.shape.format, it.shape.s3)).collect();
+        assert_eq!(shapes.len(), 4);
+        for kind in KINDS {
+            assert!(plan.iter().flat_map(|it| &it.cycles).any(|cycle| cycle.fault.kind() == kind), "{kind}");
+        }
+    }
+}

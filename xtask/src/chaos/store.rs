@@ -1,0 +1,100 @@
+//! Where the changes go: a directory, or a store behind S3's protocol that fails on request.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+const PREFIX: &str = "chaos/lake";
+
+/// A destination that can be looked into.
+#[derive(Debug)]
+pub(super) enum Store {
+    Directory(PathBuf),
+    S3(S3),
+}
+
+/// The test kit's S3 server, as a process of its own.
+#[derive(Debug)]
+pub(super) struct S3 {
+    process: Child,
+    commands: ChildStdin,
+    at: Place,
+}
+
+/// What the server says of itself.
+#[derive(Debug, Deserialize)]
+struct Place {
+    endpoint: String,
+    bucket: String,
+    access_key: String,
+    secret_key: String,
+    /// The bucket's objects as files.
+    root: PathBuf,
+}
+
+impl Store {
+    pub(super) fn directory(below: &Path) -> Self {
+        Self::Directory(below.join("lake"))
+    }
+
+    pub(super) fn s3(server: &Path, below: &Path) -> Result<Self> {
+        let mut process = Command::new(server)
+            .arg(below.join("s3"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", server.display()))?;
+        let commands = process.stdin.take().context("the S3 server has no standard input")?;
+        let mut said = String::new();
+        BufReader::new(process.stdout.take().context("the S3 server has no output")?).read_line(&mut said)?;
+        let at = serde_json::from_str(&said).with_context(|| format!("the S3 server said {said:?}"))?;
+        Ok(Self::S3(S3 { process, commands, at }))
+    }
+
+    /// Where the objects are as files.
+    pub(super) fn lake(&self) -> PathBuf {
+        match self {
+            Self::Directory(lake) => lake.clone(),
+            Self::S3(s3) => s3.at.root.join(PREFIX),
+        }
+    }
+
+    /// The destination's lines of the flow file.
+    pub(super) fn settings(&self) -> String {
+        match self {
+            Self::Directory(lake) => format!("    type: file\n    path: {}\n", lake.display()),
+            Self::S3(S3 { at, .. }) => format!(
+                "    type: s3\n    bucket: {}\n    prefix: {PREFIX}\n    endpoint: {}\n    access_key_id: {}\n    \
+                 secret_access_key: {}\n    retry_for: 1s\n    request_timeout: 1s\n    part_size: 5MiB\n",
+                at.bucket, at.endpoint, at.access_key, at.secret_key
+            ),
+        }
+    }
+
+    /// Lets the store fail once in so many requests, as `seed` tells, until [`Store::behave`].
+    pub(super) fn misbehave(&mut self, seed: u64, once_in: u64) -> Result<()> {
+        self.command(&format!("misbehave {seed} {once_in}"))
+    }
+
+    /// Lets the store work as it should.
+    pub(super) fn behave(&mut self) -> Result<()> {
+        self.command("behave")
+    }
+
+    fn command(&mut self, command: &str) -> Result<()> {
+        match self {
+            Self::Directory(_) => Ok(()),
+            Self::S3(s3) => writeln!(s3.commands, "{command}").context("the S3 server has ended"),
+        }
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        // It ends with its standard input as well, should this fail.
+        drop(self.process.kill().and_then(|()| self.process.wait()));
+    }
+}
