@@ -20,7 +20,7 @@ const STAMP: &str = "ductstream-stamp";
 /// Fetches the PostgreSQL servers and Python packages that the tests need, into target/
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Servers {
-    /// Every supported PostgreSQL, 14 to 18, and not only 15 and 18
+    /// Every supported PostgreSQL, 14 to 18, and not only the oldest and the newest
     #[arg(long)]
     pub(crate) all_postgres: bool,
 }

@@ -11,10 +11,10 @@ pub(crate) struct PostgresVersion {
     pub(crate) optional: bool,
 }
 
-/// Every major version that DuctStream reads from.
+/// Every major version that DuctStream reads from; the tests always have the oldest and the newest.
 pub(crate) const POSTGRES: &[PostgresVersion] = &[
-    PostgresVersion { major: 14, package: "14.23.0-beta.17", optional: true },
-    PostgresVersion { major: 15, package: "15.18.0-beta.17", optional: false },
+    PostgresVersion { major: 14, package: "14.23.0-beta.17", optional: false },
+    PostgresVersion { major: 15, package: "15.18.0-beta.17", optional: true },
     PostgresVersion { major: 16, package: "16.14.0-beta.17", optional: true },
     PostgresVersion { major: 17, package: "17.10.0-beta.17", optional: true },
     PostgresVersion { major: 18, package: "18.4.0-beta.17", optional: false },

@@ -39,7 +39,7 @@ impl Binaries {
         if root.join("bin/postgres").is_file() {
             return Ok(Self::new(root.canonicalize()?, "bin"));
         }
-        let option = if [15, 18].contains(&major) { "" } else { " --all-postgres" };
+        let option = if [14, 18].contains(&major) { "" } else { " --all-postgres" };
         Err(Error::new(
             ErrorKind::NotFound,
             format!("PostgreSQL {major} is not in {}: run `cargo xtask servers{option}`", root.display()),

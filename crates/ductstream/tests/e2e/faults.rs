@@ -102,7 +102,7 @@ async fn a_crash_between_any_two_effects_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_larger_than_memory_is_cut_inside_and_resumed_inside() {
-    let database = shop(15).await;
+    let database = shop(14).await;
     let mut shape = parquet();
     shape.destination = "roll: {rows: 20000}";
     shape.source = "  batch_size: 256KiB";
@@ -221,7 +221,7 @@ async fn a_server_killed_again_and_again_under_load_loses_and_doubles_nothing() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_shuts_down_does_not_wait_for_files_to_grow_old() {
-    let cluster = std::sync::Arc::new(Cluster::builder(15).start().await);
+    let cluster = std::sync::Arc::new(Cluster::builder(14).start().await);
     let database = cluster.database().await;
     database.execute("create table shop (id int primary key, n int not null, note text)").await;
     let flow = Flow::new(&database, &Shape { format: "parquet", destination: "roll: {age: 1h}", ..Shape::default() });
@@ -268,7 +268,7 @@ async fn a_slot_that_was_dropped_or_advanced_or_another_server_is_refused_with_t
         .await;
     assert_eq!(left, "0", "nothing was created in its place");
 
-    let other = shop(15).await;
+    let other = shop(14).await;
     let mut flow = flow;
     flow.edit(&database.url(), &other.url());
     let (code, message) = flow.fails("run", &["--until-idle"]).await;

@@ -194,7 +194,7 @@ async fn a_reader_that_does_not_read_costs_neither_the_connection_nor_memory_nor
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_interrupt_leaves_at_once_and_loses_nothing() {
-    let database = shop(15).await;
+    let database = shop(14).await;
     let (flow, mut run) = printing(&database).await;
     streaming(&database, &flow).await;
     signal(&run, "INT");

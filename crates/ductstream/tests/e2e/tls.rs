@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use ductstream_testkit::postgres::{Certificates, Cluster, TestDatabase};
+use ductstream_testkit::postgres::{Certificates, Cluster, TestDatabase, supported_versions};
 use serde_json::json;
 
 use crate::harness::{Flow, Shape, files};
@@ -74,7 +74,7 @@ async fn changes_flow_over_verified_tls_with_a_password_from_a_file_that_never_s
         "postgresql://cdc:${file:password}@127.0.0.1:PORT/DATABASE?sslmode=verify-full&sslrootcert=DIR/root.crt",
         "host=127.0.0.1 port=PORT user=cdc password=${file:DIR/password} dbname=DATABASE sslmode=verify-full sslrootcert=DIR/root.crt channel_binding=require",
     ];
-    for version in [15, 18] {
+    for version in supported_versions() {
         let database = guarded(version).await;
         for (index, url) in urls.into_iter().enumerate() {
             let flow = flow(&database, &format!("guarded_{index}"), url);

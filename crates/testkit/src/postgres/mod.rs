@@ -29,7 +29,7 @@ pub use database::TestDatabase;
 /// `DUCTSTREAM_TEST_POSTGRES`, separated by commas.
 pub fn supported_versions() -> Vec<u16> {
     match std::env::var("DUCTSTREAM_TEST_POSTGRES") {
-        Err(_) => vec![15, 18],
+        Err(_) => vec![14, 18],
         Ok(list) => {
             list.split(',')
                 .map(|version| {

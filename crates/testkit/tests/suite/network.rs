@@ -14,7 +14,7 @@ async fn through(proxy: &TcpProxy) -> Result<Client, tokio_postgres::Error> {
 }
 
 async fn proxied() -> TcpProxy {
-    let cluster = Postgres::version(15).await;
+    let cluster = Postgres::version(14).await;
     TcpProxy::start(([127, 0, 0, 1], cluster.port()).into()).await
 }
 

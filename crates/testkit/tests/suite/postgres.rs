@@ -22,7 +22,7 @@ async fn every_supported_version_decodes_with_pgoutput_in_databases_of_their_own
 
 #[tokio::test]
 async fn a_killed_cluster_starts_again_on_the_same_port_with_its_data() {
-    let cluster = Arc::new(Cluster::builder(15).setting("fsync", "on").start().await);
+    let cluster = Arc::new(Cluster::builder(14).setting("fsync", "on").start().await);
     let database = cluster.database().await;
     database.execute("create table notes (id int); insert into notes values (1)").await;
     cluster.stop_immediate().await;
@@ -53,7 +53,7 @@ async fn access_rules_and_certificates_take_effect() {
 
 #[tokio::test]
 async fn a_dropped_database_goes_with_its_slots() {
-    let cluster = Arc::new(Cluster::builder(15).start().await);
+    let cluster = Arc::new(Cluster::builder(14).start().await);
     let (kept, dropped) = (cluster.database().await, cluster.database().await);
     dropped.execute("select pg_create_logical_replication_slot('theirs', 'pgoutput')").await;
     let session = dropped.connect().await;
