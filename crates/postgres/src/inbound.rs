@@ -151,13 +151,20 @@ impl Inbound {
     }
 }
 
+/// The server's function that warns about a publication that was dropped, and the one that refuses it. Messages are translated, and their
+/// codes stand for other things as well: that a standby is away which `synchronized_standby_slots` waits for, say.
+const WARNS_OF_PUBLICATION: &[u8] = b"LoadPublications";
+const REFUSES_PUBLICATION: &str = "get_publication_oid";
+
 /// A notice, which tells nothing that counts but one thing: from version 18 on the server only warns about a publication that was dropped,
 /// and sends none of its changes.
 fn noticed(content: &[u8]) -> Result<Frame<'_>> {
     let field = |tag: u8| content.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(&[tag]));
     // ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE <https://www.postgresql.org/docs/current/protocol-error-fields.html>
     match (field(b'C'), field(b'M')) {
-        (Some(b"55000"), Some(message)) => Err(publication_gone(quoted(&String::from_utf8_lossy(message)))),
+        (Some(b"55000"), Some(message)) if field(b'R') == Some(WARNS_OF_PUBLICATION) => {
+            Err(publication_gone(quoted(&String::from_utf8_lossy(message))))
+        }
         _ => Ok(Frame::Other),
     }
 }
@@ -171,7 +178,13 @@ fn quoted(message: &str) -> &str {
 fn refused(message: &[u8]) -> Error {
     match ServerError::parse(message) {
         // ERRCODE_UNDEFINED_OBJECT: before version 18 the server gives up when a publication was dropped.
-        Ok(error) if error.code == "42704" => publication_gone(quoted(&error.message)),
+        Ok(error) if error.code == "42704" && error.routine == REFUSES_PUBLICATION => {
+            publication_gone(quoted(&error.message))
+        }
+        // The server's state: what of it can be mended only by hand is found when the source is opened again.
+        Ok(error) if matches!(error.code.as_str(), "55000" | "22023") => {
+            Error::retry(format!("the server ended replication: {error}")).with_source(error)
+        }
         Ok(error) => error.into_error("the server ended replication"),
         Err(error) => Error::retry("the server ended replication with an error that cannot be read").with_source(error),
     }
@@ -203,10 +216,12 @@ mod tests {
 
     #[test]
     fn a_warning_that_a_publication_is_skipped_is_an_error_and_other_notices_are_not() {
-        let skipped = b"SWARNING\0VWARNING\0C55000\0Mskipped loading publication \"shop\"\0DIt does not exist.\0\0";
+        let skipped = b"SWARNING\0VWARNING\0C55000\0Mskipped loading publication \"shop\"\0DIt does not exist.\0RLoadPublications\0\0";
         let error = noticed(skipped).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Resync);
         assert!(error.message().contains("publication shop "), "{error:?}");
+        let away = b"SWARNING\0VWARNING\0C55000\0Mreplication slot \"standby\" does not have active_pid\0RStandbySlotsHaveCaughtup\0\0";
+        assert!(matches!(noticed(away), Ok(Frame::Other)));
         assert!(matches!(noticed(b"SNOTICE\0VNOTICE\0C00000\0Mhello\0\0"), Ok(Frame::Other)));
         assert!(matches!(noticed(b""), Ok(Frame::Other)));
     }

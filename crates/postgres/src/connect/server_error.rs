@@ -19,6 +19,8 @@ pub struct ServerError {
     pub detail: Option<String>,
     /// What the server advises.
     pub hint: Option<String>,
+    /// The function of the server's source that reported it, which no language changes; empty when it does not say.
+    pub routine: String,
 }
 
 impl ServerError {
@@ -35,6 +37,7 @@ impl ServerError {
                 b'M' => error.message = value,
                 b'D' => error.detail = Some(value),
                 b'H' => error.hint = Some(value),
+                b'R' => error.routine = value,
                 _ => {}
             }
         }
