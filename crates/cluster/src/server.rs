@@ -1,5 +1,7 @@
 //! One server: initialised, started, killed, started again, removed.
 
+mod standby;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
 use std::net::TcpListener;

@@ -26,6 +26,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("log_timezone", "UTC"),
 ];
 
+/// The physical slot by which a standby keeps its primary's WAL.
+const STANDBY_SLOT: &str = "standby";
+
 /// A running cluster whose superuser is `postgres`, trusted on loopback unless the builder says otherwise.
 ///
 /// It is stopped and its directory removed when it is dropped or the test process ends, however that ends.
@@ -169,6 +172,41 @@ impl Cluster {
             .await
             .unwrap_or_else(|error| panic!("creating the database {name}: {error}"));
         TestDatabase::new(Arc::clone(self), name)
+    }
+
+    /// A standby of this cluster, with `settings` of its own; it streams through a physical slot `standby`. This cluster is shut down for
+    /// a moment, to be copied.
+    pub async fn standby(&self, settings: &[(&str, &str)]) -> Cluster {
+        let conninfo = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port);
+        let own = [
+            ("primary_conninfo", conninfo.as_str()),
+            ("primary_slot_name", STANDBY_SLOT),
+            ("hot_standby_feedback", "on"),
+            ("wal_receiver_status_interval", "1s"),
+        ];
+        let settings: Vec<_> =
+            own.iter().chain(settings).map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        self.stop().await;
+        let (server, major) = (Arc::clone(&self.server), self.major);
+        let copied = blocking(move || server.lock().standby(&settings)).await;
+        let copy = copied.unwrap_or_else(|error| panic!("copying PostgreSQL {major}: {error}"));
+        self.start().await;
+        let client = self.connect("postgres").await;
+        client
+            .batch_execute(&format!("select pg_create_physical_replication_slot('{STANDBY_SLOT}', true)"))
+            .await
+            .unwrap_or_else(|error| panic!("creating the standby's slot: {error}"));
+        let standby = Cluster::new(major, copy, self.certificates.clone());
+        standby.start().await;
+        standby
+    }
+
+    /// Promotes a standby, and returns when it takes writes.
+    pub async fn promote(&self) {
+        let client = self.connect("postgres").await;
+        let promoted = client.query_one("select pg_promote()", &[]).await;
+        let promoted = promoted.unwrap_or_else(|error| panic!("promoting PostgreSQL {}: {error}", self.major));
+        assert!(promoted.get::<_, bool>(0), "the standby was not promoted in time");
     }
 
     /// Kills the server with SIGKILL, as a crash would.

@@ -21,6 +21,11 @@ impl TestDatabase {
         Self { cluster, name, client: Mutex::new(None) }
     }
 
+    /// The same database on a standby of its cluster.
+    pub fn on(&self, standby: &Arc<Cluster>) -> Self {
+        Self::new(Arc::clone(standby), self.name.clone())
+    }
+
     /// Its name, unique in the cluster: a good name for its slot too, since those share one namespace.
     pub fn name(&self) -> &str {
         &self.name

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ductstream_testkit::postgres::{Certificates, Cluster, Postgres, supported_versions};
+use ductstream_testkit::process::eventually;
 
 #[tokio::test]
 async fn every_supported_version_decodes_with_pgoutput_in_databases_of_their_own() {
@@ -60,10 +61,25 @@ async fn a_dropped_database_goes_with_its_slots() {
     let name = dropped.name().to_owned();
     drop(dropped);
     let exists = format!("select count(*) from pg_database where datname = '{name}'");
-    ductstream_testkit::process::eventually("the database is gone", || async {
-        kept.query_value(&exists).await == "0"
-    })
-    .await;
+    eventually("the database is gone", || async { kept.query_value(&exists).await == "0" }).await;
     assert_eq!(kept.query_value("select count(*) from pg_replication_slots").await, "0");
     drop(session);
+}
+
+#[tokio::test]
+async fn a_standby_follows_its_primary_and_takes_writes_when_it_is_promoted() {
+    for version in supported_versions() {
+        let primary = Arc::new(Cluster::builder(version).start().await);
+        let database = primary.database().await;
+        let standby = Arc::new(primary.standby(&[]).await);
+        let there = database.on(&standby);
+        database.execute("create table notes (id int); insert into notes values (1)").await;
+        let arrived = "select to_regclass('notes') is not null";
+        eventually("the table to arrive", || async { there.query_value(arrived).await == "t" }).await;
+        assert_eq!(there.query_value("select pg_is_in_recovery()").await, "t");
+        primary.stop_immediate().await;
+        standby.promote().await;
+        there.execute("insert into notes values (2)").await;
+        assert_eq!(there.query_value("select string_agg(id::text, ',') from notes").await, "1,2");
+    }
 }
