@@ -12,11 +12,11 @@ use crate::pgoutput::{Relation, RelationColumn};
 use crate::settings::SourceSettings;
 use crate::types::TypeCatalog;
 
-/// One row per column that is published when no column list says otherwise: generated columns are not.
+/// One row per column. Generated ones are published only where a publication says so.
 const COLUMNS: &str = "SELECT c.oid, n.nspname, c.relname, c.relreplident, a.attname, a.atttypid, a.atttypmod, \
-    coalesce(a.attnum = ANY (p.indkey), false), coalesce(a.attnum = ANY (x.indkey), false) \
+    coalesce(a.attnum = ANY (p.indkey), false), coalesce(a.attnum = ANY (x.indkey), false), a.attgenerated <> '' \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
     LEFT JOIN pg_index p ON p.indrelid = c.oid AND p.indisprimary \
     LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident";
 
@@ -86,6 +86,7 @@ struct Column {
     typmod: i32,
     in_primary_key: bool,
     in_identity_index: bool,
+    generated: bool,
 }
 
 impl Column {
@@ -105,6 +106,7 @@ impl Column {
             typmod: row.require(6)?,
             in_primary_key: row.get(7) == Some("t"),
             in_identity_index: row.get(8) == Some("t"),
+            generated: row.get(9) == Some("t"),
         })
     }
 
@@ -128,7 +130,10 @@ fn schema(
 ) -> TableSchema {
     let first = &columns[0];
     let listed = published.iter().find(|table| table.name == first.table).and_then(|table| table.columns.as_ref());
-    let carried = columns.iter().filter(|column| listed.is_none_or(|listed| listed.contains(&column.name)));
+    let carried = columns.iter().filter(|column| match listed {
+        Some(listed) => listed.contains(&column.name),
+        None => !column.generated,
+    });
     let relation = Relation {
         oid: first.table_oid,
         namespace: &first.table.namespace,
