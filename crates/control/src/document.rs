@@ -48,16 +48,18 @@ pub(crate) fn read(flow: &str, document: &str) -> Result<Checkpoint> {
         .map_err(|error| unreadable(&format!("the checkpoint of flow {flow}")).with_source(error))
 }
 
-/// Refuses `next` when `stored`, the flow's checkpoint, has gone further on the same source.
+/// Refuses `next` when `stored`, the flow's checkpoint, has gone further.
 pub(crate) fn fence(flow: &str, stored: Option<&str>, next: &Checkpoint) -> Result<()> {
     let Some(stored) = stored else { return Ok(()) };
     let stored = read(flow, stored)?;
-    if stored.source != next.source || next.position >= stored.position {
+    if !next.goes_back_from(&stored) {
         return Ok(());
     }
+    let name = |checkpoint: &Checkpoint| format!("{} on timeline {}", checkpoint.position, checkpoint.source.timeline);
     let message = format!(
         "cannot store the checkpoint {} of flow {flow}: another worker has stored {} already",
-        next.position, stored.position
+        name(next),
+        name(&stored)
     );
     Err(Error::fenced(message)
         .with_remedy("run each flow once at a time, or give the second one another name and slot"))

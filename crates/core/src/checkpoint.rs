@@ -90,6 +90,14 @@ impl Checkpoint {
         moved
     }
 
+    /// Whether storing this checkpoint over `stored` would take the flow back: to a smaller position, or to a timeline that its server has
+    /// left. Positions of two sources do not compare.
+    pub fn goes_back_from(&self, stored: &Self) -> bool {
+        let lineage = |source: &SourceIdentity| SourceIdentity { timeline: 0, ..source.clone() };
+        lineage(&self.source) == lineage(&stored.source)
+            && (self.source.timeline < stored.source.timeline || self.position < stored.position)
+    }
+
     /// What may be acknowledged to the slot once this checkpoint is stored.
     pub fn acknowledge_lsn(&self) -> Lsn {
         self.position.commit_lsn
@@ -113,7 +121,7 @@ pub struct SchemaRecord {
 /// Keeps the checkpoints and schema versions of flows, by flow name.
 ///
 /// - [`store`](Self::store) returns only when the checkpoint survives a crash of this process and of the store's machine.
-/// - A checkpoint never moves back: `store` of a smaller position than the stored one of the same source fails with
+/// - A checkpoint never [goes back](Checkpoint::goes_back_from): `store` of one that would fails with
 ///   [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) and changes nothing, for another worker has gone further.
 /// - Calls for different flows may run at the same time; calls for one flow come from one worker, in order.
 /// - A call that fails with [`ErrorKind::Retry`](crate::ErrorKind::Retry) may or may not have taken effect.
@@ -154,5 +162,20 @@ mod tests {
         assert!(!checkpoint.advance("b", &Durable::up_to(at(5))));
         assert!(!checkpoint.advance("unknown", &Durable::up_to(at(99))));
         assert_eq!(checkpoint.acknowledge_lsn(), Lsn(20));
+    }
+
+    #[test]
+    fn a_checkpoint_goes_back_by_position_or_timeline_and_never_to_another_source() {
+        let on = |timeline, slot: &str, lsn| {
+            let source =
+                SourceIdentity { system_identifier: "1".into(), timeline, database: "d".into(), slot: slot.into() };
+            Checkpoint::begin(source, Position::start_of(Lsn(lsn)), [])
+        };
+        let stored = on(2, "s", 50);
+        assert!(on(2, "s", 49).goes_back_from(&stored));
+        assert!(on(1, "s", 99).goes_back_from(&stored), "a worker that still reads the server that was replaced");
+        assert!(on(3, "s", 49).goes_back_from(&stored));
+        assert!(!on(2, "s", 50).goes_back_from(&stored) && !on(3, "s", 50).goes_back_from(&stored));
+        assert!(!on(1, "t", 1).goes_back_from(&stored));
     }
 }

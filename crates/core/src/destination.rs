@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{ChangeBatch, Envelope, Op, Position, Result, SourceIdentity, TableName, WireFormat};
+use crate::{Ancestors, ChangeBatch, Envelope, Op, Position, Result, SourceIdentity, TableName, WireFormat};
 
 /// A destination owns every record before this bound. Says nothing about a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +80,9 @@ pub struct DestinationStart {
     /// The source that the positions belong to. A destination that stores positions stores this with them and refuses, at
     /// `open`, to go on from the positions of another source: they compare as numbers and mean nothing.
     pub source: SourceIdentity,
+    /// The timelines that the source's own one descends from: a position that was stored on one of them holds as far as they are
+    /// [shared](Ancestors::share), and no further.
+    pub ancestors: Ancestors,
     /// The bound from which the source will send, by the flow's checkpoint.
     pub position: Position,
     /// What this destination said to have stored with its data, by the flow's checkpoint.

@@ -17,6 +17,7 @@ mod finding;
 mod position;
 mod source;
 mod table;
+mod timeline;
 mod units;
 
 pub use batch::{Barrier, ChangeBatch, LogicalMessage, OldImage, Op, Record, Run, TableChunk, Unchanged};
@@ -28,4 +29,5 @@ pub use finding::{Finding, Severity};
 pub use position::{Lsn, ParseLsnError, Position};
 pub use source::{Acknowledge, Source, SourceOpened, SourceStart, SourceStatus};
 pub use table::{Column, PgType, ReplicaIdentity, TableName, TableSchema, metadata};
+pub use timeline::Ancestors;
 pub use units::{ByteSize, Span};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{ChangeBatch, Checkpoint, Created, Lsn, Position, Result, SchemaRecord, SourceIdentity};
+use crate::{Ancestors, ChangeBatch, Checkpoint, Created, Lsn, Position, Result, SchemaRecord, SourceIdentity};
 
 /// Where a source starts.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct SourceStart {
 pub struct SourceOpened {
     /// The source's identity.
     pub identity: SourceIdentity,
+    /// The timelines that the source's own one descends from.
+    pub ancestors: Ancestors,
     /// The bound from which the source can send: the checkpoint's, or the slot's at the first start.
     pub position: Position,
     /// The end of the source's WAL when it opened.

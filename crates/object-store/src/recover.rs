@@ -65,7 +65,8 @@ impl Recovery<'_> {
             if !same_history(&manifest.source, &self.start.source) {
                 return Err(self.other_source(&manifest));
             }
-            if manifest.source.timeline != self.start.source.timeline && position > self.start.position {
+            // Before the flow's own position, a checkpoint vouches for it.
+            if position > self.start.position && !self.in_the_past(&manifest) {
                 return Err(self.other_timeline(&manifest));
             }
             // A checkpoint vouches for the cuts before its position, whatever became of their objects since then.
@@ -78,6 +79,12 @@ impl Recovery<'_> {
             self.delete_all(vec![self.names.manifest(position)?]).await?;
         }
         Ok(None)
+    }
+
+    /// Whether the changes before the cut are in the past of the server that the flow reads now.
+    fn in_the_past(&self, manifest: &Manifest) -> bool {
+        let timeline = manifest.source.timeline;
+        timeline == self.start.source.timeline || self.start.ancestors.share(timeline, manifest.position)
     }
 
     /// Positions of the cuts from `from` on.
@@ -210,15 +217,16 @@ impl Recovery<'_> {
             .with_remedy("restore the manifests under `_cuts`, or load the flow anew into another prefix"))
     }
 
-    /// The cut may hold what the promoted or restored server never had, and skipping up to it would skip what that server writes now.
+    /// The cut holds what the promoted or restored server never had, and skipping up to it would skip what that server writes now.
     fn other_timeline(&self, manifest: &Manifest) -> Error {
+        let (timeline, own) = (manifest.source.timeline, self.start.source.timeline);
+        let why = match self.start.ancestors.left(timeline) {
+            Some(end) => format!("the server, on timeline {own} now, has timeline {timeline} only up to {end}"),
+            None => format!("the server is on timeline {own}, which does not descend from timeline {timeline}"),
+        };
         Error::resync(format!(
-            "{} holds a cut at {} of timeline {}, beyond the flow's position {} on timeline {}",
-            self.target.url,
-            manifest.position,
-            manifest.source.timeline,
-            self.start.position,
-            self.start.source.timeline,
+            "{} holds a cut at {} of timeline {timeline}, beyond the flow's position {}, and {why}",
+            self.target.url, manifest.position, self.start.position,
         ))
         .with_remedy("set `prefix` to an empty one, and compare the former one with the tables")
     }

@@ -21,8 +21,10 @@ mod open;
 mod pace;
 pub mod pgoutput;
 mod resume;
+mod role;
 pub mod settings;
 pub mod source;
+mod standby;
 pub mod types;
 
 pub use in_progress::Spill;

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::assemble::RelationNeed;
-use crate::catalog::{relation, slot};
+use crate::catalog::{relation, slot, timeline};
 use crate::connect::{Connection, Row};
 use crate::feedback::Shared;
 use crate::types::TypeCatalog;
@@ -31,9 +31,9 @@ pub(crate) struct Lookup {
     pub(crate) primary_key: Vec<String>,
 }
 
-struct Request {
-    need: RelationNeed,
-    answer: oneshot::Sender<Result<Lookup>>,
+enum Request {
+    Relation(RelationNeed, oneshot::Sender<Result<Lookup>>),
+    Timeline(oneshot::Sender<Result<u32>>),
 }
 
 /// The task that owns the SQL connection.
@@ -62,7 +62,14 @@ impl Monitor {
     pub(crate) fn ask(&self, need: RelationNeed) -> Answer {
         let (answer, receiver) = oneshot::channel();
         // One question at a time: the decoder waits for each answer. A full or closed queue shows as a dropped answer.
-        let _ = self.requests.try_send(Request { need, answer });
+        let _ = self.requests.try_send(Request::Relation(need, answer));
+        receiver
+    }
+
+    /// Asks for the server's timeline, in the same way. The connection must be one for replication.
+    pub(crate) fn ask_timeline(&self) -> oneshot::Receiver<Result<u32>> {
+        let (answer, receiver) = oneshot::channel();
+        let _ = self.requests.try_send(Request::Timeline(answer));
         receiver
     }
 
@@ -94,10 +101,8 @@ impl Watch {
         loop {
             let done = tokio::select! {
                 request = queue.recv() => match request {
-                    Some(Request { need, answer }) => {
-                        let found = in_time(look_up(&mut self.connection, &need)).await;
-                        // The decoder may have gone; then nobody needs the answer.
-                        let _ = answer.send(found);
+                    Some(request) => {
+                        self.answer(request).await;
                         Ok(())
                     }
                     None => std::future::pending().await,
@@ -107,6 +112,18 @@ impl Watch {
             };
             if let Err(error) = done {
                 return error;
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: Request) {
+        // Whoever asked may have gone; then nobody needs the answer.
+        match request {
+            Request::Relation(need, answer) => {
+                let _ = answer.send(in_time(look_up(&mut self.connection, &need)).await);
+            }
+            Request::Timeline(answer) => {
+                let _ = answer.send(in_time(timeline::current(&mut self.connection)).await);
             }
         }
     }

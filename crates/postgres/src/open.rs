@@ -3,14 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ductstream_core::{Created, Error, Lsn, Position, Result, SchemaRecord, SourceIdentity, SourceStart, TableName};
+use ductstream_core::{
+    Ancestors, Created, Error, Lsn, Position, Result, SchemaRecord, SourceIdentity, SourceStart, TableName,
+};
 
 use crate::catalog::relation::{self, RelationKey};
+use crate::catalog::slot::{SlotOptions, SlotState};
 use crate::catalog::table::Table;
-use crate::catalog::{pattern, publication, server, slot, table};
+use crate::catalog::{pattern, publication, server, slot, table, timeline};
 use crate::connect::{Connection, ConnectionSettings, Mode, quote_identifier, quote_literal, sqlstate};
 use crate::monitor::load_types;
 use crate::resume::{Resume, publication_gone, resume, same_publications, within_history};
+use crate::role::{promoted, readable, supported};
 use crate::settings::SourceSettings;
 use crate::source::{identity, sorted};
 use crate::types::TypeCatalog;
@@ -20,6 +24,7 @@ pub(crate) struct Opened {
     pub(crate) replication: Connection,
     pub(crate) sql: Connection,
     pub(crate) identity: SourceIdentity,
+    pub(crate) ancestors: Ancestors,
     pub(crate) position: Position,
     pub(crate) wal_end: Lsn,
     pub(crate) created: Created,
@@ -46,8 +51,6 @@ pub fn default_publication(flow: &str) -> String {
 
 /// How long the process that creates a slot may take to end.
 const UNDO_WAIT_MS: u32 = 5_000;
-/// Oldest server that is supported, as `server_version_num`.
-const OLDEST_SERVER: u32 = 140_000;
 
 pub(crate) async fn open(
     settings: &SourceSettings,
@@ -58,30 +61,39 @@ pub(crate) async fn open(
 ) -> Result<Opened> {
     let target = ConnectionSettings::resolve(&settings.url)?;
     let mut sql = Connection::connect(&target, Mode::Sql).await?;
-    let server = server::load(&mut sql).await?;
-    supported(&server)?;
+    let target = target.only(sql.address());
+    let mut server = server::load(&mut sql).await?;
+    supported(settings, &server)?;
+    let checkpoint = start.checkpoint.as_ref();
+    readable(settings, &server, checkpoint.is_some())?;
+    if server.in_recovery {
+        // Later, only a replication connection tells the timeline of a standby.
+        sql = Connection::connect(&target, Mode::Replication).await?;
+    }
+    let mut replication = Connection::connect(&target, Mode::Replication).await?;
+    let ancestors = timeline::locate(&mut replication, &mut server).await?;
     let slot_name = settings.slot.clone().unwrap_or_else(|| default_slot(flow));
     let identity = identity(&server, &slot_name);
-    let checkpoint = start.checkpoint.as_ref();
     let found = slot::load(&mut sql, &slot_name).await?;
-    let begin = resume(checkpoint, &identity, found.as_ref())?;
+    promoted(found.as_ref(), server.in_recovery)?;
+    let begin = resume(checkpoint, &identity, &ancestors, found.as_ref())?;
     let wal_end = server::wal_end(&mut sql).await?;
     within_history(checkpoint, wal_end, server.in_recovery)?;
     let mut created = checkpoint.map(|checkpoint| checkpoint.created.clone()).unwrap_or_default();
 
-    let mut replication = Connection::connect(&target, Mode::Replication).await?;
     let sender_timeout = sender_timeout(&mut sql).await?;
     same_publications(checkpoint, &wanted_publications(settings, flow))?;
     let publications = publications(&mut sql, settings, flow, checkpoint.is_some(), unfinished).await?;
     let position = match begin {
-        Resume::At(position) => position,
+        Resume::At(position) => {
+            keep_on_standbys(&mut replication, settings, found.as_ref()).await?;
+            position
+        }
         Resume::CreateSlot => {
-            tracing::info!(
-                slot = slot_name,
-                "creating the replication slot; this waits for transactions that are running now"
-            );
+            tracing::info!(slot = slot_name, "creating the replication slot; {}", waits_for(server.in_recovery));
             unfinished.creates_slot(&mut replication, &slot_name).await?;
-            let point = slot::create(&mut replication, &slot_name, temporary).await;
+            let options = SlotOptions { temporary, failover: settings.failover && !temporary };
+            let point = slot::create(&mut replication, &slot_name, options).await;
             Position::start_of(point.inspect_err(|error| forget_if_refused(&mut unfinished.slot, error))?)
         }
     };
@@ -99,6 +111,7 @@ pub(crate) async fn open(
         wal_end,
         sql,
         identity,
+        ancestors,
         position,
         created,
         publications,
@@ -112,18 +125,25 @@ pub(crate) async fn open(
     })
 }
 
-fn supported(server: &server::Server) -> Result<()> {
-    if server.version < OLDEST_SERVER {
-        return Err(Error::configuration(format!("PostgreSQL {} is too old", server.version_text))
-            .with_remedy("use PostgreSQL 14 or later"));
+/// What the creation of a slot waits for, which may take long.
+fn waits_for(in_recovery: bool) -> &'static str {
+    if in_recovery {
+        "on a standby this waits until the primary has written what runs there, which takes an idle one for ever: run \
+         SELECT pg_log_standby_snapshot() on the primary"
+    } else {
+        "this waits for transactions that are running now"
     }
-    if server.wal_level != "logical" {
-        return Err(Error::configuration(format!(
-            "wal_level is {:?}, logical replication needs \"logical\"",
-            server.wal_level
-        ))
-        .with_remedy("run ALTER SYSTEM SET wal_level = logical, and restart the server"));
-    }
+}
+
+/// Turns on what the settings ask for of a slot that was made without it.
+async fn keep_on_standbys(
+    replication: &mut Connection,
+    settings: &SourceSettings,
+    found: Option<&SlotState>,
+) -> Result<()> {
+    let Some(slot) = found.filter(|slot| settings.failover && !slot.failover) else { return Ok(()) };
+    slot::keep_on_standbys(replication, &slot.name).await?;
+    tracing::info!(slot = slot.name, "standbys keep the replication slot from now on");
     Ok(())
 }
 
@@ -154,6 +174,7 @@ async fn publications(
 ) -> Result<Vec<String>> {
     if let Some(publications) = &settings.publication {
         publication::load(sql, publications.names()).await?;
+        publication::same_columns(sql, publications.names()).await?;
         return Ok(publications.names().to_vec());
     }
     let tables = table::load_all(sql).await?;
@@ -178,7 +199,7 @@ async fn publications(
         )));
     }
     unfinished.publication = (!exists).then(|| name.clone());
-    let made = publication::ensure(sql, &name, &wanted).await;
+    let made = publication::ensure(sql, &name, &wanted).await.map_err(on_standby);
     made.inspect_err(|error| forget_if_refused(&mut unfinished.publication, error))?;
     Ok(vec![name])
 }
@@ -205,6 +226,15 @@ fn identified(tables: &[Table], wanted: &Table) -> Result<()> {
         "table {name} has no replica identity ({reason}): once it is published, applications could not update or delete its rows"
     ))
     .with_remedy(format!("{remedy}; or take it out of `source.tables`")))
+}
+
+/// A standby makes nothing: what the primary made arrives there.
+fn on_standby(error: Error) -> Error {
+    const READ_ONLY: Option<&str> = Some("25006");
+    if sqlstate(&error) != READ_ONLY {
+        return error;
+    }
+    error.with_remedy("make the publication on the primary, and name it in `source.publication`")
 }
 
 /// What the server refused to make was not made; and if it exists, it is somebody else's.

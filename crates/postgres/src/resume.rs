@@ -3,7 +3,7 @@
 //! PostgreSQL does not refuse to start before a slot's confirmed position: it silently starts later, and the changes in between are
 //! missing. So everything that could open a gap is found here, before streaming begins, and refused.
 
-use ductstream_core::{Checkpoint, Error, Lsn, Position, Result, SourceIdentity};
+use ductstream_core::{Ancestors, Checkpoint, Error, Lsn, Position, Result, SourceIdentity};
 
 use crate::catalog::slot::SlotState;
 
@@ -16,14 +16,16 @@ pub(crate) enum Resume {
     At(Position),
 }
 
-/// Decides from the stored checkpoint, the server's identity and the slot as the server shows it.
+/// Decides from the stored checkpoint, the server's identity and past, and the slot as the server shows it.
 pub(crate) fn resume(
     checkpoint: Option<&Checkpoint>,
     server: &SourceIdentity,
+    ancestors: &Ancestors,
     slot: Option<&SlotState>,
 ) -> Result<Resume> {
     if let Some(checkpoint) = checkpoint {
         same_source(&checkpoint.source, server, checkpoint.position)?;
+        same_past(checkpoint, server.timeline, ancestors)?;
     }
     let name = &server.slot;
     match (checkpoint, slot) {
@@ -52,9 +54,6 @@ fn same_source(known: &SourceIdentity, server: &SourceIdentity, position: Positi
     if known.system_identifier != server.system_identifier {
         return differs("system identifier", &known.system_identifier, &server.system_identifier);
     }
-    if known.timeline != server.timeline {
-        return differs("timeline", &known.timeline.to_string(), &server.timeline.to_string());
-    }
     if known.database != server.database {
         return differs("database", &known.database, &server.database);
     }
@@ -62,6 +61,37 @@ fn same_source(known: &SourceIdentity, server: &SourceIdentity, position: Positi
         return differs("slot", &known.slot, &server.slot);
     }
     Ok(())
+}
+
+/// Refuses a server whose past is not what the flow has delivered. A standby that was promoted has everything up to where it left the
+/// former timeline; beyond, it lost what its primary had written, and writes something else.
+fn same_past(checkpoint: &Checkpoint, now: u32, ancestors: &Ancestors) -> Result<()> {
+    let (known, position) = (checkpoint.source.timeline, checkpoint.position);
+    if known == now || ancestors.share(known, position) {
+        return Ok(());
+    }
+    let anew =
+        "start the flow anew under another `name` and `prefix`, and compare the former destination with the tables";
+    let (message, remedy) = match ancestors.left(known) {
+        Some(end) => (
+            format!(
+                "the flow has delivered changes of timeline {known} up to {position}, and the server, on timeline {now} now, has \
+                 that timeline only up to {end}: it lost the changes between"
+            ),
+            anew,
+        ),
+        None if now < known => (
+            format!("the server is on timeline {now}, and the flow has gone on to timeline {known}, at {position}"),
+            "point the flow at the server that was promoted",
+        ),
+        None => (
+            format!(
+                "the server is on timeline {now}, which is not known to descend from timeline {known} of the checkpoint at {position}"
+            ),
+            anew,
+        ),
+    };
+    Err(Error::resync(message).with_remedy(remedy))
 }
 
 /// Refuses a checkpoint that lies beyond the end of the server's WAL: the server was set back (to a snapshot of its disk, say), and what it
@@ -192,14 +222,17 @@ mod tests {
 
     #[test]
     fn a_flow_begins_with_a_new_slot_or_where_an_existing_slot_stands() {
-        assert_eq!(resume(None, &identity(), None).unwrap(), Resume::CreateSlot);
-        assert_eq!(resume(None, &identity(), Some(&slot(9))).unwrap(), Resume::At(Position::start_of(Lsn(9))));
+        assert_eq!(resume(None, &identity(), &Ancestors::default(), None).unwrap(), Resume::CreateSlot);
+        assert_eq!(
+            resume(None, &identity(), &Ancestors::default(), Some(&slot(9))).unwrap(),
+            Resume::At(Position::start_of(Lsn(9)))
+        );
     }
 
     #[test]
     fn a_checkpoint_at_or_after_the_slot_goes_on_from_the_checkpoint_even_inside_a_transaction() {
         for (lsn, seq) in [(9, 0), (9, 5), (12, 3)] {
-            let at = resume(Some(&checkpoint(lsn, seq)), &identity(), Some(&slot(9))).unwrap();
+            let at = resume(Some(&checkpoint(lsn, seq)), &identity(), &Ancestors::default(), Some(&slot(9))).unwrap();
             assert_eq!(at, Resume::At(Position::new(Lsn(lsn), seq)));
         }
     }
@@ -207,7 +240,7 @@ mod tests {
     #[test]
     fn what_would_leave_a_gap_is_refused_and_named() {
         let refused = |checkpoint: &Checkpoint, server: &SourceIdentity, slot: Option<&SlotState>| {
-            let error = resume(Some(checkpoint), server, slot).unwrap_err();
+            let error = resume(Some(checkpoint), server, &Ancestors::default(), slot).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Resync);
             assert!(error.remedy().is_some());
             error.message().to_owned()
@@ -219,7 +252,6 @@ mod tests {
         assert!(refused(&at, &identity(), Some(&lost)).contains("invalidated slot"));
         let others = [
             SourceIdentity { system_identifier: "8".into(), ..identity() },
-            SourceIdentity { timeline: 2, ..identity() },
             SourceIdentity { database: "other".into(), ..identity() },
             SourceIdentity { slot: "t".into(), ..identity() },
         ];
@@ -229,10 +261,40 @@ mod tests {
     }
 
     #[test]
+    fn a_promoted_server_is_gone_on_with_when_it_has_all_that_was_delivered() {
+        let promoted = SourceIdentity { timeline: 3, ..identity() };
+        let ancestors = Ancestors::new([(1, Lsn(90)), (2, Lsn(120))]);
+        let resumed = |lsn, seq| resume(Some(&checkpoint(lsn, seq)), &promoted, &ancestors, Some(&slot(80)));
+        assert_eq!(resumed(90, 0).unwrap(), Resume::At(Position::start_of(Lsn(90))));
+        assert_eq!(resumed(89, 4).unwrap(), Resume::At(Position::new(Lsn(89), 4)));
+        for (lsn, seq) in [(91, 0), (90, 1)] {
+            let error = resumed(lsn, seq).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Resync);
+            let position = Position::new(Lsn(lsn), seq).to_string();
+            assert!(error.message().contains(&position) && error.message().contains("0/5A"), "{}", error.report());
+        }
+    }
+
+    #[test]
+    fn a_server_on_an_older_or_unrelated_timeline_is_refused() {
+        let on = |timeline| SourceIdentity { timeline, ..identity() };
+        let known = Checkpoint { source: on(2), ..checkpoint(8, 0) };
+        let refused = |timeline, ancestors: &Ancestors| {
+            let error = resume(Some(&known), &on(timeline), ancestors, Some(&slot(8))).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Resync);
+            error.report()
+        };
+        let former = refused(1, &Ancestors::default());
+        assert!(former.contains("point the flow at the server that was promoted"), "{former}");
+        let unrelated = refused(3, &Ancestors::new([(1, Lsn(90))]));
+        assert!(unrelated.contains("not known to descend from timeline 2"), "{unrelated}");
+    }
+
+    #[test]
     fn a_slot_that_another_process_uses_is_waited_for() {
         let taken = SlotState { active: true, active_pid: Some(42), ..slot(9) };
         for known in [None, Some(&checkpoint(9, 0))] {
-            let error = resume(known, &identity(), Some(&taken)).unwrap_err();
+            let error = resume(known, &identity(), &Ancestors::default(), Some(&taken)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Retry);
             assert!(error.message().contains("in use by process 42"), "{error:?}");
         }
@@ -261,7 +323,10 @@ mod tests {
         let elsewhere = SlotState { database: Some("other".into()), ..slot(9) };
         let two_phase = SlotState { two_phase: true, ..slot(9) };
         for wrong in [physical, elsewhere, two_phase] {
-            assert_eq!(resume(None, &identity(), Some(&wrong)).unwrap_err().kind(), ErrorKind::Configuration);
+            assert_eq!(
+                resume(None, &identity(), &Ancestors::default(), Some(&wrong)).unwrap_err().kind(),
+                ErrorKind::Configuration
+            );
         }
     }
 }

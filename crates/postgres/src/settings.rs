@@ -26,6 +26,13 @@ pub struct SourceSettings {
     /// Replication slot; `ductstream_<flow name>` by default. Created when missing, and kept when the flow ends.
     #[serde(default)]
     pub slot: Option<String>,
+    /// Have standbys keep the slot too, so that the flow goes on from it when one of them is promoted. Needs PostgreSQL 17 or later, with
+    /// `sync_replication_slots` on the standby.
+    #[serde(default)]
+    pub failover: bool,
+    /// Which changes to read, by where they came from. `none` needs PostgreSQL 16 or later.
+    #[serde(default)]
+    pub origin: Origin,
     /// What to do with a value that its column's Arrow type cannot hold: numeric NaN and infinities, infinite or out-of-range dates and
     /// timestamps.
     #[serde(default)]
@@ -46,6 +53,17 @@ pub struct SourceSettings {
     /// Size at which a batch is cut, in bytes of values on the wire.
     #[serde(default = "batch_size")]
     pub batch_size: ByteSize,
+}
+
+/// Which changes to read, by their replication origin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Every change, also what a subscription or another tool has applied under an origin of its own.
+    #[default]
+    Any,
+    /// Only changes without an origin: those that applications of this server made.
+    None,
 }
 
 /// One publication or several.

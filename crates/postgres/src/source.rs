@@ -19,7 +19,8 @@ use crate::inbound::{Frame, Inbound};
 use crate::monitor::{Answer, Lookup, Monitor};
 use crate::open::{Opened, Unfinished, open};
 use crate::pgoutput::Replication;
-use crate::settings::SourceSettings;
+use crate::settings::{Origin, SourceSettings};
+use crate::standby::Standby;
 
 /// How long the server may take to answer the end of the copy.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -59,6 +60,8 @@ struct Streaming {
     /// The transaction that is replayed before anything else is read.
     replay: Option<Box<Replay>>,
     monitor: Monitor,
+    /// Of a source that is a standby.
+    standby: Option<Standby>,
     lookup: Option<Answer>,
     feedback: Feedback,
     /// Whether something was decoded since `fill` last returned.
@@ -136,6 +139,7 @@ impl Source for PostgresSource {
         self.unfinished = Unfinished::default();
         let facts = SourceOpened {
             identity: opened.identity.clone(),
+            ancestors: opened.ancestors.clone(),
             position: opened.position,
             wal_end: opened.wal_end,
             created: opened.created.clone(),
@@ -232,6 +236,7 @@ impl Opened {
         let task = tokio::spawn(feedback::run(write, shared.clone(), interval, stopped));
 
         let heartbeat = (!in_recovery && !settings.heartbeat.0.is_zero()).then_some(settings.heartbeat.0);
+        let standby = in_recovery.then(|| Standby::new(identity.timeline));
         let monitor = Monitor::start(sql, identity.slot, heartbeat, shared.clone());
         let assembling = AssemblerSettings {
             special_values: settings.special_values,
@@ -248,6 +253,7 @@ impl Opened {
             in_progress: spill.map(InProgress::new),
             replay: None,
             monitor,
+            standby,
             lookup: None,
             feedback: Feedback { task, stop: Some(stop) },
             news: false,
@@ -270,6 +276,9 @@ fn start_replication(opened: &Opened, settings: &SourceSettings, wishes: &Wishes
     ];
     if settings.binary && opened.decodes_binary {
         options.push("binary 'true'".to_owned());
+    }
+    if settings.origin == Origin::None {
+        options.push("origin 'none'".to_owned());
     }
     if wishes.messages {
         options.push("messages 'true'".to_owned());
@@ -297,6 +306,9 @@ impl Streaming {
                 self.lookup = None;
                 self.learn(found.map_err(|_| Error::retry("the SQL connection was lost during a catalog look-up"))??)?;
             }
+            if let Some(standby) = &mut self.standby {
+                standby.verify(&mut self.monitor).await?;
+            }
             self.decode()?;
             if self.lookup.is_some() {
                 continue;
@@ -309,7 +321,10 @@ impl Streaming {
                 return Ok(());
             }
             tokio::select! {
-                read = self.inbound.read() => read?,
+                read = self.inbound.read() => {
+                    read?;
+                    self.standby.iter_mut().for_each(Standby::arrived);
+                }
                 error = self.monitor.failed() => return Err(error),
             }
         }

@@ -98,8 +98,11 @@ impl<'a> Attempt<'a> {
         let mut deliveries = Vec::with_capacity(destinations.len());
         for (name, destination) in destinations {
             let is_first = stored.is_none();
-            deliveries.push(open_destination(runner, &mut checkpoint, (name, destination), is_first).await?);
+            deliveries.push(open_destination(runner, &mut checkpoint, &opened, (name, destination), is_first).await?);
         }
+        // Not before every destination agrees to go on there: a flow that is pointed back at the server it came from must find its
+        // checkpoint as it was.
+        checkpoint.source = opened.identity.clone();
         let from = deliveries.iter().map(|delivery| delivery.from).min().unwrap_or(checkpoint.position);
         // Stored before the source begins, for a source acknowledges where it begins.
         runner.store.store(flow, &checkpoint).await?;
@@ -177,6 +180,7 @@ fn continue_from(stored: Option<Checkpoint>, opened: &SourceOpened, names: &[Str
 async fn open_destination(
     runner: &Runner,
     checkpoint: &mut Checkpoint,
+    opened: &SourceOpened,
     (name, mut destination): (String, Box<dyn Destination>),
     is_first: bool,
 ) -> Result<Delivery> {
@@ -184,7 +188,8 @@ async fn open_destination(
     let known = known.ok_or_else(|| Error::bug(format!("destination {name} has no checkpoint")))?;
     let start = DestinationStart {
         flow: runner.settings.name.clone(),
-        source: checkpoint.source.clone(),
+        source: opened.identity.clone(),
+        ancestors: opened.ancestors.clone(),
         position: known.position,
         stored: known.stored,
     };

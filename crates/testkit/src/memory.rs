@@ -117,6 +117,7 @@ impl Source for MemorySource {
         let wal_end = self.history.batches.lock().last().map(|batch| batch.end.commit_lsn).unwrap_or(Lsn::ZERO);
         Ok(SourceOpened {
             identity: identity(),
+            ancestors: Default::default(),
             position,
             wal_end,
             created: Default::default(),
@@ -305,8 +306,7 @@ impl CheckpointStore for MemoryStore {
 
     async fn store(&self, flow: &str, checkpoint: &Checkpoint) -> Result<()> {
         let mut checkpoints = self.checkpoints.lock();
-        let stored = checkpoints.get(flow).filter(|stored| stored.source == checkpoint.source);
-        if stored.is_some_and(|stored| stored.position > checkpoint.position) {
+        if checkpoints.get(flow).is_some_and(|stored| checkpoint.goes_back_from(stored)) {
             return Err(Error::fenced(format!("flow {flow}: a later checkpoint is stored already")));
         }
         checkpoints.insert(flow.to_owned(), checkpoint.clone());

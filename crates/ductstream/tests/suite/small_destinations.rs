@@ -53,7 +53,13 @@ impl Place for Redirected {
 
 fn start() -> DestinationStart {
     let source = SourceIdentity { system_identifier: "1".into(), timeline: 1, database: "d".into(), slot: "s".into() };
-    DestinationStart { flow: "f".into(), source, position: Position::default(), stored: None }
+    DestinationStart {
+        flow: "f".into(),
+        source,
+        ancestors: Default::default(),
+        position: Position::default(),
+        stored: None,
+    }
 }
 
 fn batch() -> Arc<ChangeBatch> {

@@ -1,6 +1,6 @@
 //! What `open` makes of what is there.
 
-use ductstream_core::{Destination, DestinationStart, ErrorKind, SourceIdentity};
+use ductstream_core::{Ancestors, Destination, DestinationStart, ErrorKind, Lsn, SourceIdentity};
 use serde_json::json;
 
 use super::support::{Bucket, Directory, at, batch, first, name, source, start};
@@ -155,7 +155,24 @@ async fn positions_of_another_source_are_refused() {
 }
 
 #[tokio::test]
-async fn a_cut_of_another_timeline_counts_only_where_the_flow_has_come_that_far() {
+async fn a_cut_of_an_ancestor_timeline_counts_up_to_where_that_was_left() {
+    let promoted = SourceIdentity { timeline: 3, ..source() };
+    let left_at = |lsn| DestinationStart {
+        source: promoted.clone(),
+        ancestors: Ancestors::new([(1, Lsn(lsn)), (2, Lsn(99))]),
+        ..first()
+    };
+    let place = Directory::new();
+    committed(&place).await;
+    let error = place.writer().open(&left_at(16)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Resync, "the promoted server has lost what lies between 16 and 17");
+    assert!(error.message().contains("0/11+0") && error.message().contains("0/10"), "{}", error.report());
+    assert_eq!(place.read_all().len(), 1, "nothing was removed");
+    assert_eq!(place.writer().open(&left_at(17)).await.unwrap(), Some(at(17)));
+}
+
+#[tokio::test]
+async fn a_cut_of_an_unrelated_timeline_counts_only_where_the_flow_has_come_that_far() {
     let place = Directory::new();
     committed(&place).await;
     let promoted = SourceIdentity { timeline: 2, ..source() };

@@ -8,8 +8,9 @@ use arrow_array::Int32Array;
 use arrow_schema::{DataType, Field};
 use async_trait::async_trait;
 use ductstream_core::{
-    ChangeBatch, Codec, Column, Destination, DestinationStart, Durable, Envelope, Lsn, ObjectEncoder, OldImage, Op,
-    PgType, Position, ReplicaIdentity, Result, Run, SourceIdentity, TableChunk, TableName, TableSchema, WireFormat,
+    Ancestors, ChangeBatch, Codec, Column, Destination, DestinationStart, Durable, Envelope, Lsn, ObjectEncoder,
+    OldImage, Op, PgType, Position, ReplicaIdentity, Result, Run, SourceIdentity, TableChunk, TableName, TableSchema,
+    WireFormat,
 };
 use ductstream_object_store::{FileSettings, Manifest, ObjectStoreDestination, S3Settings, Settings};
 use ductstream_testkit::conformance::destination::Place;
@@ -250,7 +251,7 @@ pub(crate) fn source() -> SourceIdentity {
 }
 
 pub(crate) fn start(position: Position, stored: Option<Position>) -> DestinationStart {
-    DestinationStart { flow: "orders".into(), source: source(), position, stored }
+    DestinationStart { flow: "orders".into(), source: source(), ancestors: Ancestors::default(), position, stored }
 }
 
 /// A flow's first start.

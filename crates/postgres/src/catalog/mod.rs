@@ -3,6 +3,7 @@
 //!
 //! - [`server`]: version, `wal_level`, identity, where the WAL ends.
 //! - [`slot`]: replication slots.
+//! - [`timeline`]: the timelines that a server descends from.
 //! - [`table`]: a database's tables; [`pattern`]: which of them a pattern means.
 //! - [`publication`]: publications, made and kept.
 //! - [`relation`]: keys and column types of published tables; [`schema`]: what they look like.
@@ -17,3 +18,4 @@ pub mod schema;
 pub mod server;
 pub mod slot;
 pub mod table;
+pub mod timeline;

@@ -84,6 +84,30 @@ pub async fn published(connection: &mut Connection, names: &[String]) -> Result<
     table_names(&connection.simple_query(&sql).await?)
 }
 
+/// Refuses publications that send different columns of one table: the server takes a table's columns from all of them, and stops the
+/// stream at its first change where they do not agree.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) naming the tables.
+pub async fn same_columns(connection: &mut Connection, names: &[String]) -> Result<()> {
+    // Column lists came with version 15.
+    if connection.server_version_num() < 150_000 || names.len() < 2 {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname IN ({}) \
+         GROUP BY 1, 2 HAVING count(DISTINCT attnames) > 1 ORDER BY 1, 2",
+        literals(names)
+    );
+    let tables = table_names(&connection.simple_query(&sql).await?)?;
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let tables = tables.iter().map(TableName::to_string).collect::<Vec<_>>().join(", ");
+    Err(Error::configuration(format!("publications {} send different columns of {tables}", names.join(", ")))
+        .with_remedy("give the table the same column list in each of them, or name one of them"))
+}
+
 /// The tables that were put into a publication by name.
 ///
 /// # Errors

@@ -29,16 +29,31 @@ pub struct SlotState {
     pub wal_status: Option<String>,
     /// Bytes of WAL that it keeps on disk.
     pub retained_bytes: Option<u64>,
-    /// Why the server will not use it any more (version 17 and later).
+    /// Why the server will not use it any more (version 16 and later).
     pub invalidation_reason: Option<String>,
     /// Whether it is kept on standbys for a failover (version 17 and later).
+    pub failover: bool,
+    /// On a standby: whether it is one that is kept there for a failover, which nobody can read before the standby is promoted. On a
+    /// primary it says nothing (version 17 and later).
+    pub synced: bool,
+}
+
+/// What kind of slot to create.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SlotOptions {
+    /// Whether it goes with its connection.
+    pub temporary: bool,
+    /// Whether standbys keep it for a failover (version 17 and later).
     pub failover: bool,
 }
 
 fn slots(connection: &Connection) -> String {
-    // Why a slot was invalidated, and failover slots, came with version 17.
-    let newer =
-        if connection.server_version_num() >= 170_000 { "invalidation_reason, failover" } else { "NULL, false" };
+    // Version 16 tells of one reason why a slot was invalidated, 17 of all; failover slots came with 17.
+    let newer = match connection.server_version_num() {
+        170_000.. => "invalidation_reason, failover, synced",
+        160_000.. => "CASE WHEN conflicting THEN 'conflict with recovery' END, false, false",
+        _ => "NULL, false, false",
+    };
     format!(
         "SELECT slot_name, plugin, database, active, active_pid, temporary, two_phase, \
          confirmed_flush_lsn, restart_lsn, wal_status, \
@@ -83,27 +98,43 @@ fn state(row: &Row) -> Result<SlotState> {
         retained_bytes: row.parse(10)?,
         invalidation_reason: text(11),
         failover: flag(12),
+        synced: flag(13),
     })
 }
 
 /// Creates a logical slot for pgoutput on a replication connection, and returns its consistent point: it has everything
-/// that commits there or later. Waits until every transaction that runs now has ended. A temporary slot goes with the
-/// connection.
+/// that commits there or later. Waits until every transaction that runs now has ended; on a standby, besides, until the primary has
+/// written a record of what runs there.
 ///
 /// # Errors
 /// What the server answers, or the connection's.
-pub async fn create(replication: &mut Connection, name: &str, temporary: bool) -> Result<Lsn> {
-    let temporary = if temporary { " TEMPORARY" } else { "" };
+pub async fn create(replication: &mut Connection, name: &str, options: SlotOptions) -> Result<Lsn> {
+    let temporary = if options.temporary { " TEMPORARY" } else { "" };
     // Options in parentheses came with version 15.
-    let snapshot =
-        if replication.server_version_num() >= 150_000 { "(SNAPSHOT 'nothing')" } else { "NOEXPORT_SNAPSHOT" };
+    let options = match replication.server_version_num() {
+        150_000.. if options.failover => "(SNAPSHOT 'nothing', FAILOVER)",
+        150_000.. => "(SNAPSHOT 'nothing')",
+        _ => "NOEXPORT_SNAPSHOT",
+    };
     let slot = quote_identifier(name);
     let rows = replication
-        .simple_query(&format!("CREATE_REPLICATION_SLOT {slot}{temporary} LOGICAL pgoutput {snapshot}"))
+        .simple_query(&format!("CREATE_REPLICATION_SLOT {slot}{temporary} LOGICAL pgoutput {options}"))
         .await
         .map_err(|error| error.context(format_args!("creating replication slot {name:?}")))?;
     let row = rows.first().ok_or_else(|| Error::bug("the server created a slot and did not describe it"))?;
     row.require(1)
+}
+
+/// Has standbys keep a slot that nobody uses for a failover, on a replication connection (version 17 and later).
+///
+/// # Errors
+/// What the server answers, or the connection's.
+pub async fn keep_on_standbys(replication: &mut Connection, name: &str) -> Result<()> {
+    replication
+        .simple_query(&format!("ALTER_REPLICATION_SLOT {} (FAILOVER)", quote_identifier(name)))
+        .await
+        .map_err(|error| error.context(format_args!("altering replication slot {name:?}")))?;
+    Ok(())
 }
 
 /// Drops a slot that nobody uses.

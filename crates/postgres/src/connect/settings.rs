@@ -208,6 +208,14 @@ impl ConnectionSettings {
         self
     }
 
+    /// The same settings for the one host whose [address](Self::address_of) this is, so that further connections go to the same server.
+    #[must_use]
+    pub fn only(mut self, address: &str) -> Self {
+        let chosen = self.hosts.iter().find(|host| self.address_of(host) == address).cloned();
+        self.hosts = chosen.map_or(self.hosts, |host| vec![host]);
+        self
+    }
+
     /// The same settings under another `application_name`.
     #[must_use]
     pub fn with_application_name(mut self, name: impl Into<String>) -> Self {

@@ -1,6 +1,7 @@
 //! What is read from and created in the catalog of real servers.
 
 use ductstream_core::{ErrorKind, Lsn, ReplicaIdentity, TableName};
+use ductstream_postgres::catalog::slot::SlotOptions;
 use ductstream_postgres::catalog::table::{self, Kind};
 use ductstream_postgres::catalog::{inspect, pattern, publication, server, slot};
 use ductstream_postgres::connect::{Connection, ConnectionSettings, Environment, Mode};
@@ -51,8 +52,10 @@ async fn a_slot_is_created_listed_and_dropped() {
             (connect(&database, Mode::Sql).await, connect(&database, Mode::Replication).await);
         let kept = format!("{}_kept", database.name());
         let temporary = format!("{}_temporary", database.name());
-        let point = slot::create(&mut replication, &kept, false).await.unwrap();
-        slot::create(&mut replication, &temporary, true).await.unwrap();
+        let point = slot::create(&mut replication, &kept, SlotOptions::default()).await.unwrap();
+        slot::create(&mut replication, &temporary, SlotOptions { temporary: true, ..Default::default() })
+            .await
+            .unwrap();
 
         let found = slot::load(&mut sql, &kept).await.unwrap().unwrap();
         assert_eq!(found.confirmed_flush, Some(point));
@@ -66,7 +69,7 @@ async fn a_slot_is_created_listed_and_dropped() {
         assert!(other.temporary && other.active && other.active_pid.is_some());
         assert!(listed.iter().any(|slot| slot.name == kept));
 
-        let error = slot::create(&mut replication, &kept, false).await.unwrap_err();
+        let error = slot::create(&mut replication, &kept, SlotOptions::default()).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Configuration && error.message().contains(&kept), "{error:?}");
         slot::drop(&mut sql, &kept).await.unwrap();
         assert_eq!(slot::load(&mut sql, &kept).await.unwrap(), None);

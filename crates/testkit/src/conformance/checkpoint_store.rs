@@ -26,6 +26,7 @@ where
     an_unknown_flow_has_nothing(&*one).await;
     a_checkpoint_reads_back_whole_through_another_handle(&*one, &*other).await;
     a_smaller_position_is_fenced_and_changes_nothing(&*one, &*other).await;
+    a_worker_on_a_timeline_that_was_left_is_fenced(&*one).await;
     another_source_may_begin_anywhere(&*one).await;
     of_concurrent_stores_the_furthest_stays(&one, &other).await;
     schemas_come_in_order_and_are_never_overwritten(&*one, &*other).await;
@@ -81,6 +82,21 @@ async fn a_smaller_position_is_fenced_and_changes_nothing(one: &dyn CheckpointSt
     other.store("fenced", &further).await.expect("the same position may be stored again");
     other.store("fenced", &checkpoint("s", 21)).await.expect("a larger position");
     assert_eq!(one.load("fenced").await.expect("load"), Some(checkpoint("s", 21)));
+}
+
+async fn a_worker_on_a_timeline_that_was_left_is_fenced(store: &dyn CheckpointStore) {
+    let on = |timeline, lsn| {
+        let mut checkpoint = checkpoint("s", lsn);
+        checkpoint.source.timeline = timeline;
+        checkpoint
+    };
+    store.store("promoted", &on(1, 20)).await.expect("store");
+    store.store("promoted", &on(2, 20)).await.expect("the same position on a later timeline");
+    let error = store.store("promoted", &on(1, 99)).await.expect_err("its server was replaced");
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    let error = store.store("promoted", &on(3, 19)).await.expect_err("moves back");
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    assert_eq!(store.load("promoted").await.expect("load"), Some(on(2, 20)));
 }
 
 async fn another_source_may_begin_anywhere(store: &dyn CheckpointStore) {

@@ -11,8 +11,8 @@ use arrow_array::Int64Array;
 use arrow_schema::{DataType, Field};
 use async_trait::async_trait;
 use ductstream_core::{
-    ChangeBatch, Column, Destination, DestinationStart, Durable, ErrorKind, Lsn, OldImage, Op, PgType, Position,
-    ReplicaIdentity, Run, SourceIdentity, TableChunk, TableName, TableSchema,
+    Ancestors, ChangeBatch, Column, Destination, DestinationStart, Durable, ErrorKind, Lsn, OldImage, Op, PgType,
+    Position, ReplicaIdentity, Run, SourceIdentity, TableChunk, TableName, TableSchema,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -176,7 +176,13 @@ impl Resume {
     fn start(&self) -> DestinationStart {
         let source =
             SourceIdentity { system_identifier: "7301".into(), timeline: 1, database: "d".into(), slot: "s".into() };
-        DestinationStart { flow: FLOW.into(), source, position: self.position, stored: self.stored }
+        DestinationStart {
+            flow: FLOW.into(),
+            source,
+            ancestors: Ancestors::default(),
+            position: self.position,
+            stored: self.stored,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod privileges;
 mod publication;
+mod role;
 mod server;
 mod slot;
 mod tables;
@@ -11,9 +12,11 @@ use ductstream_core::{Checkpoint, Error, Finding, Result};
 use super::server::{self as catalog_server, Server};
 use super::slot as catalog_slot;
 use super::table::{self, Table};
+use super::timeline;
 use crate::connect::{Connection, ConnectionSettings, Mode};
 use crate::open::default_slot;
 use crate::resume::resume;
+use crate::role::promoted;
 use crate::settings::SourceSettings;
 use crate::source::identity;
 
@@ -48,10 +51,13 @@ pub async fn continuity(settings: &SourceSettings, flow: &str, checkpoint: &Chec
     let resumed = async {
         let target = ConnectionSettings::resolve(&settings.url)?;
         let mut sql = Connection::connect(&target, Mode::Sql).await?;
-        let server = catalog_server::load(&mut sql).await?;
+        let mut server = catalog_server::load(&mut sql).await?;
+        let mut replication = Connection::connect(&target.only(sql.address()), Mode::Replication).await?;
+        let ancestors = timeline::locate(&mut replication, &mut server).await?;
         let slot = settings.slot.clone().unwrap_or_else(|| default_slot(flow));
         let found = catalog_slot::load(&mut sql, &slot).await?;
-        resume(Some(checkpoint), &identity(&server, &slot), found.as_ref())
+        promoted(found.as_ref(), server.in_recovery)?;
+        resume(Some(checkpoint), &identity(&server, &slot), &ancestors, found.as_ref())
     };
     match resumed.await {
         Ok(_) => Finding::ok(SUBJECT, format!("the flow goes on from {}", checkpoint.position)),
@@ -79,6 +85,7 @@ async fn look(
     let mut look = Look { settings, flow, sql, server, tables };
     findings.extend(server::version(&look.server));
     findings.extend(server::wal_level(&look.server));
+    findings.extend(role::check(&mut look).await?);
     // Before the next check's own session counts as a WAL sender.
     findings.extend(server::limits(&mut look).await?);
     findings.push(privileges::replication(&target).await);

@@ -54,6 +54,9 @@ async fn existing(look: &mut Look<'_>, names: &[String]) -> Result<Published> {
     } else {
         Finding::ok(&subject, format!("publishes {} tables", tables.len()))
     }];
+    if let Err(error) = publication::same_columns(&mut look.sql, names).await {
+        findings.push(failed(&subject, &error));
+    }
     findings.extend(publications.iter().filter_map(lacks_operations));
     Ok(Published { findings, tables, sends: sends(&publications, false) })
 }
@@ -133,6 +136,10 @@ async fn keep(look: &mut Look<'_>, found: &Publication, wanted: &[Table]) -> Res
     let gone: Vec<_> = members.iter().filter(|name| wanted.iter().all(|table| table.name != **name)).collect();
     let mut findings = vec![Finding::ok(&subject, plan(&new, &gone, wanted.len()))];
     let changes = !(new.is_empty() && gone.is_empty());
+    if changes && look.server.in_recovery {
+        let remedy = "change it on the primary, or name it in `source.publication` to use it as it is";
+        findings.push(Finding::error(&subject, "cannot be changed on a standby", remedy));
+    }
     if changes && !found.owned {
         let role = privileges::role(&mut look.sql).await?;
         let remedy = format!("run ALTER PUBLICATION {} OWNER TO {role}", quote_identifier(&found.name));

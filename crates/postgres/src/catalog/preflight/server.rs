@@ -5,18 +5,16 @@ use ductstream_core::{ByteSize, Finding, Result};
 use super::Look;
 use crate::catalog::server::Server;
 use crate::catalog::slot;
+use crate::role::OLDEST_SERVER;
 
-const OLDEST: u32 = 140_000;
 /// The first version that is not known.
 const BEYOND: u32 = 190_000;
-/// The first version whose standbys decode.
-const STANDBY_DECODES: u32 = 160_000;
 
 pub(super) fn version(server: &Server) -> Vec<Finding> {
     let subject = "version";
     let text = format!("PostgreSQL {}", server.version_text);
-    let mut findings = vec![match server.version {
-        version if version < OLDEST => {
+    vec![match server.version {
+        version if version < OLDEST_SERVER => {
             Finding::error(subject, format!("{text} is too old"), "use PostgreSQL 14 or later")
         }
         version if version >= BEYOND => Finding::warning(
@@ -25,19 +23,7 @@ pub(super) fn version(server: &Server) -> Vec<Finding> {
             "try it out before relying on it",
         ),
         _ => Finding::ok(subject, text),
-    }];
-    if server.in_recovery {
-        findings.push(if server.version >= STANDBY_DECODES {
-            Finding::ok("standby", "the server is a standby, from which changes can be read")
-        } else {
-            Finding::error(
-                "standby",
-                "the server is a standby, and decodes only from version 16 on",
-                "connect to the primary",
-            )
-        });
-    }
-    findings
+    }]
 }
 
 pub(super) fn wal_level(server: &Server) -> Vec<Finding> {

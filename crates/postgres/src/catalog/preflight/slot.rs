@@ -26,7 +26,12 @@ pub(super) async fn check(look: &mut Look<'_>) -> Result<Vec<Finding>> {
     match slot::load(&mut look.sql, &name).await? {
         Some(slot) => Ok(vec![existing(subject, &slot, &look.server.database)]),
         None => {
-            let mut findings = vec![Finding::ok(subject, "does not exist; the first start creates it")];
+            let message = if look.server.in_recovery {
+                "does not exist; the first start creates it, and waits for SELECT pg_log_standby_snapshot() on the primary when that is idle"
+            } else {
+                "does not exist; the first start creates it"
+            };
+            let mut findings = vec![Finding::ok(subject, message)];
             findings.extend(creation_waits(look).await?);
             Ok(findings)
         }
