@@ -3,7 +3,7 @@
 use ductstream_testkit::postgres::{Postgres, TestDatabase, supported_versions};
 use serde_json::{Value, json};
 
-use crate::harness::{Flow, Shape};
+use crate::harness::{Flow, Shape, fields};
 
 async fn databases() -> Vec<TestDatabase> {
     let mut databases = Vec::new();
@@ -11,14 +11,6 @@ async fn databases() -> Vec<TestDatabase> {
         databases.push(Postgres::version(version).await.database().await);
     }
     databases
-}
-
-/// `(op, the fields asked for)` of each record.
-fn fields(records: &[Value], names: &[&str]) -> Vec<Value> {
-    let pick = |record: &Value| {
-        names.iter().map(|name| record.get(*name).cloned().unwrap_or(json!("absent"))).collect::<Vec<_>>()
-    };
-    records.iter().map(|record| Value::from(pick(record))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use ductstream_testkit::postgres::TestDatabase;
+use ductstream_testkit::process::PATIENCE;
 use ductstream_testkit::python;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -136,6 +138,20 @@ impl Flow {
         files(&self.out().join("_cuts"), "json").into_iter().map(read).collect()
     }
 
+    /// Waits until what is delivered of `table` folds to `expected`; panics with the flow's log.
+    pub(crate) async fn delivers(&self, table: &str, columns: &[&str], expected: &[String]) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.folded(table, columns, Through::Manifests);
+            if found == expected {
+                return;
+            }
+            let (found, expected) = (found.len(), expected.len());
+            assert!(Instant::now() < deadline, "{found} rows of {table}, expected {expected}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Folds the changes of `table` per `key` with DuckDB, through manifests or a plain glob, and returns each row's `columns` as one
     /// line of JSON, sorted. Fails when a position comes twice.
     pub(crate) fn folded(&self, table: &str, columns: &[&str], through: Through) -> Vec<String> {
@@ -173,6 +189,14 @@ pub(crate) fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     }
     found.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
     found
+}
+
+/// The fields asked for of each record.
+pub(crate) fn fields(records: &[Value], names: &[&str]) -> Vec<Value> {
+    let pick = |record: &Value| {
+        names.iter().map(|name| record.get(*name).cloned().unwrap_or(Value::from("absent"))).collect::<Vec<_>>()
+    };
+    records.iter().map(|record| Value::from(pick(record))).collect()
 }
 
 /// The source's rows, each as one line of JSON as `fold.py` prints it, sorted.

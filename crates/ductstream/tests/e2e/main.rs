@@ -4,10 +4,13 @@
 
 mod changes;
 mod examples;
+mod failover;
 mod faults;
 mod harness;
 mod network;
 mod refusals;
 mod s3;
+mod standby;
 mod tls;
 mod types;
+mod versions;

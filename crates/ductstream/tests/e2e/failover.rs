@@ -1,0 +1,157 @@
+//! A primary that dies, and a standby that is promoted in its place, with the slot that it kept (version 17 and later).
+
+use std::sync::Arc;
+
+use ductstream_testkit::postgres::{Cluster, TestDatabase, supported_versions};
+use ductstream_testkit::process::eventually;
+use ductstream_testkit::proxy::TcpProxy;
+
+use crate::harness::{Flow, Shape, Through, signal, source_rows};
+
+const COLUMNS: &[&str] = &["id", "n", "note"];
+/// The flow's slot, ready for a failover.
+const KEPT: &str =
+    "select count(*) from pg_replication_slots where slot_name like 'ductstream%' and synced and not temporary";
+
+struct Pair {
+    primary: TestDatabase,
+    standby: TestDatabase,
+    flow: Flow,
+    /// Between the two servers.
+    network: TcpProxy,
+}
+
+/// A flow that has the servers of both as its hosts, and whose slot the standby keeps.
+async fn pair(version: u16, gap_free: bool) -> Pair {
+    let mut builder = Cluster::builder(version);
+    if gap_free {
+        builder = builder.setting("synchronized_standby_slots", "standby");
+    }
+    let primary = Arc::new(builder.start().await);
+    let database = primary.database().await;
+    database.execute("create table shop (id int primary key, n int not null, note text)").await;
+    let network = TcpProxy::start(([127, 0, 0, 1], primary.port()).into()).await;
+    let conninfo = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", network.port());
+    let settings = [
+        ("primary_conninfo", conninfo.as_str()),
+        ("synchronized_standby_slots", ""),
+        ("wal_retrieve_retry_interval", "100ms"),
+    ];
+    let standby = Arc::new(primary.standby(&settings).await);
+    let url = format!(
+        "postgresql://postgres@127.0.0.1:{},127.0.0.1:{}/{}?target_session_attrs=read-write",
+        primary.port(),
+        standby.port(),
+        database.name()
+    );
+    let shape =
+        Shape { format: "parquet", source: "  failover: true", destination: "roll: {age: 200ms}", ..Shape::default() };
+    let flow = Flow::at(&url, database.name(), &shape);
+    flow.create().await;
+    let standby = database.on(&standby);
+    // Only now, for a worker that finds no slot at first takes ever longer breaks.
+    standby.execute("alter system set sync_replication_slots = on").await;
+    standby.execute("select pg_reload_conf()").await;
+    Pair { primary: database, standby, flow, network }
+}
+
+impl Pair {
+    /// Waits until the standby has the slot, which takes changes that move it on.
+    async fn kept(&self) {
+        eventually("the standby to keep the slot", || async {
+            self.primary.execute("insert into shop select coalesce(max(id), 0) + 1, 0, 'kept' from shop").await;
+            self.standby.query_value(KEPT).await == "1"
+        })
+        .await;
+    }
+
+    async fn fail_over(&self) {
+        self.primary.cluster().stop_immediate().await;
+        self.standby.cluster().promote().await;
+    }
+}
+
+/// Transactions of inserts, updates, deletes and key changes until the server is gone.
+async fn write(database: &TestDatabase, offset: u32) {
+    let client = database.connect().await;
+    for round in 0.. {
+        let id = offset + round * 10;
+        let sql = match round % 4 {
+            0 | 1 => {
+                format!("insert into shop select id, {round}, repeat('n', 50) from generate_series({id}, {id} + 9) id")
+            }
+            2 => format!("update shop set n = n + 1 where id % 7 = {}", round % 7),
+            _ => format!(
+                "update shop set id = -id where id % 13 = {} and id > 0; delete from shop where id % 31 = 5",
+                round % 13
+            ),
+        };
+        if client.batch_execute(&sql).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_under_load_goes_on_from_the_standby_that_is_promoted_and_delivers_every_change_once() {
+    for version in supported_versions().into_iter().filter(|version| *version >= 17) {
+        let pair = pair(version, true).await;
+        let mut run = pair.flow.start();
+        pair.kept().await;
+        let writer = write(&pair.primary, 100_000);
+        let fail = async {
+            let cuts = pair.flow.cuts().len();
+            eventually("cuts under load", || async { pair.flow.cuts().len() >= cuts + 3 }).await;
+            pair.primary.cluster().stop_immediate().await;
+        };
+        tokio::join!(writer, fail);
+        pair.standby.cluster().promote().await;
+        pair.standby.execute("insert into shop select id, 0, 'promoted' from generate_series(900000, 900999) id").await;
+        let expected = source_rows(&pair.standby, "shop", COLUMNS).await;
+        pair.flow.delivers("public.shop", COLUMNS, &expected).await;
+        signal(&run, "TERM");
+        assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", pair.flow.log());
+        assert_eq!(pair.flow.folded("public.shop", COLUMNS, Through::Glob), expected);
+        let timelines: Vec<_> =
+            pair.flow.cuts().iter().map(|cut| cut["source"]["timeline"].as_u64().unwrap()).collect();
+        assert!(timelines.is_sorted() && timelines.contains(&1) && timelines.ends_with(&[2]), "{timelines:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_a_failover_lost_after_they_were_delivered_are_named_and_the_flow_stops() {
+    for version in supported_versions().into_iter().filter(|version| *version >= 17) {
+        // Given a cut that no checkpoint has reached, and a standby that does not have its changes
+        let pair = pair(version, false).await;
+        let mut run = pair.flow.start();
+        pair.kept().await;
+        signal(&run, "TERM");
+        assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", pair.flow.log());
+        pair.network.refuse();
+        pair.primary.execute("insert into shop select id, 0, 'lost' from generate_series(500000, 500999) id").await;
+        let mut crash = pair.flow.command("run", &["--until-idle"]);
+        let crashed = crash.env("FAILPOINTS", "object_store::after_manifest=panic").output().await.unwrap();
+        assert!(!crashed.status.success());
+        // When the standby is promoted
+        pair.fail_over().await;
+        // Then the destination refuses
+        let (code, message) = pair.flow.fails("run", &["--until-idle"]).await;
+        assert_eq!(code, 1, "{message}");
+        assert!(message.contains("holds a cut at") && message.contains("has timeline 1 only up to"), "{message}");
+        // And the flow goes on where it came from, with its checkpoint as it was
+        let both = format!("127.0.0.1:{},127.0.0.1:{}", pair.primary.cluster().port(), pair.standby.cluster().port());
+        let mut flow = pair.flow;
+        pair.primary.cluster().start().await;
+        flow.drain().await;
+        let expected = source_rows(&pair.primary, "shop", COLUMNS).await;
+        assert_eq!(flow.folded("public.shop", COLUMNS, Through::Manifests), expected);
+        // And the promoted server is refused by the checkpoint, too
+        flow.edit(&both, &format!("127.0.0.1:{}", pair.standby.cluster().port()));
+        let (code, message) = flow.fails("run", &["--until-idle"]).await;
+        assert_eq!(code, 1, "{message}");
+        assert!(message.contains("it lost the changes between") && message.contains("`prefix`"), "{message}");
+        let check = flow.command("check", &[]).output().await.unwrap();
+        assert_eq!(check.status.code(), Some(3), "{check:?}");
+        assert!(String::from_utf8_lossy(&check.stdout).contains("it lost the changes between"), "{check:?}");
+    }
+}
