@@ -19,6 +19,9 @@ use super::{Format, SpecialValues, ValueError, layout, text_output};
 /// The largest number of dimensions that the server allows (`MAXDIM`).
 const DIMENSIONS_MAX: i32 = 6;
 
+/// Bytes that an element takes at least: its length.
+const ELEMENT_LEN: usize = 4;
+
 struct Dimension {
     len: usize,
     lower_bound: i32,
@@ -43,7 +46,14 @@ impl<'a> Binary<'a> {
             let len = reader.count(0)?;
             Ok(Dimension { len, lower_bound: reader.i32()? })
         };
-        let dimensions = (0..dimensions).map(dimension).collect::<Result<Vec<_>, _>>()?;
+        let mut dimensions = (0..dimensions).map(dimension).collect::<Result<Vec<_>, _>>()?;
+        let lengths = dimensions.iter().map(|dimension| dimension.len);
+        let count = lengths.reduce(usize::saturating_mul).unwrap_or_default();
+        reader.fits(count, ELEMENT_LEN)?;
+        // Without elements it is the empty array, whatever its dimensions are: so the server prints it.
+        if count == 0 {
+            dimensions.clear();
+        }
         Ok(Self { dimensions, elements: reader })
     }
 

@@ -66,9 +66,17 @@ impl<'a> Reader<'a> {
     /// A count of things that take at least `size` bytes each, so that a wrong count allocates nothing.
     pub(super) fn count(&mut self, size: usize) -> Result<usize, ValueError> {
         let count = self.i32()?;
-        match usize::try_from(count) {
-            Ok(count) if count.saturating_mul(size) <= self.0.len() => Ok(count),
-            _ => Err(ValueError::malformed(format!("{count} parts do not fit {} bytes", self.0.len()))),
+        let count = usize::try_from(count).map_err(|_| ValueError::malformed(format!("a count of {count}")))?;
+        self.fits(count, size)?;
+        Ok(count)
+    }
+
+    /// Makes sure that there may be `count` things of at least `size` bytes each.
+    pub(super) fn fits(&self, count: usize, size: usize) -> Result<(), ValueError> {
+        if count.saturating_mul(size) <= self.0.len() {
+            Ok(())
+        } else {
+            Err(ValueError::malformed(format!("{count} parts do not fit {} bytes", self.0.len())))
         }
     }
 

@@ -122,6 +122,31 @@ mod tests {
         assert!(multiranges.finish().is_null(0));
     }
 
+    #[test]
+    fn an_array_that_claims_more_elements_than_its_bytes_hold_is_malformed_and_one_without_any_is_empty() {
+        let array = |dimensions: &[i32]| {
+            let mut bytes = [dimensions.len() as i32, 0, 23].map(i32::to_be_bytes).concat();
+            bytes.extend(dimensions.iter().flat_map(|len| [*len, 1].map(i32::to_be_bytes)).flatten());
+            bytes
+        };
+        for special in [SpecialValues::Error, SpecialValues::Text] {
+            let mut builder = compile(1007, -1, special).builder(1);
+            for dimensions in [&[i32::MAX][..], &[1, i32::MAX], &[i32::MAX; 6], &[-1, 0]] {
+                let appended = builder.append_binary(&array(dimensions));
+                assert!(matches!(appended, Err(ValueError::Malformed(_))), "{dimensions:?}: {appended:?}");
+            }
+            for dimensions in [&[][..], &[0], &[i32::MAX, 0], &[i32::MAX, i32::MAX, 0]] {
+                builder.append_binary(&array(dimensions)).unwrap();
+            }
+            let array = builder.finish();
+            assert_eq!(array.len(), 4);
+            match array.data_type() {
+                DataType::Utf8 => assert!(arrow_array::cast::as_string_array(&array).iter().all(|it| it == Some("{}"))),
+                _ => assert!(arrow_array::cast::as_list_array(&array).values().is_empty()),
+            }
+        }
+    }
+
     fn any_type() -> impl Strategy<Value = u32> {
         let oids: Vec<u32> = builtin::types().flat_map(|(oid, _, array, _)| [oid, array]).collect();
         proptest::sample::select(oids)
