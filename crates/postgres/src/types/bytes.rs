@@ -91,6 +91,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A value behind its length, where null has no meaning.
+    pub(super) fn present(&mut self, what: &str) -> Result<&'a [u8], ValueError> {
+        self.sized()?.ok_or_else(|| ValueError::malformed(format!("{what} that is null")))
+    }
+
     pub(super) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }

@@ -37,8 +37,7 @@ impl Hstores {
     fn append_binary(&mut self, bytes: &[u8]) -> Result<(), ValueError> {
         let mut reader = Reader::new(bytes);
         for _ in 0..reader.count(8)? {
-            let key = reader.sized()?.ok_or_else(|| ValueError::malformed("an hstore has a key that is null"))?;
-            self.keys.push(utf8(key)?.as_bytes())?;
+            self.keys.push(utf8(reader.present("an hstore has a key")?)?.as_bytes())?;
             match reader.sized()? {
                 Some(value) => self.values.push(utf8(value)?.as_bytes())?,
                 None => self.values.push_null(),
@@ -124,7 +123,7 @@ pub(super) fn render(bytes: &[u8], out: &mut String) -> Result<(), ValueError> {
         if index > 0 {
             out.push_str(", ");
         }
-        write_quoted(utf8(reader.sized()?.unwrap_or_default())?, out);
+        write_quoted(utf8(reader.present("an hstore has a key")?)?, out);
         out.push_str("=>");
         match reader.sized()? {
             Some(value) => write_quoted(utf8(value)?, out),

@@ -123,6 +123,20 @@ mod tests {
     }
 
     #[test]
+    fn a_null_where_none_can_be_is_malformed() {
+        let null = (-1i32).to_be_bytes();
+        // A range with both bounds, the first of them null; a multirange of one null.
+        let range = [&[6][..], &null, &4i32.to_be_bytes(), &[0; 4]].concat();
+        let multirange = [1i32.to_be_bytes(), null].concat();
+        for special in [SpecialValues::Error, SpecialValues::Null, SpecialValues::Text] {
+            for (oid, bytes) in [(3912, &range), (3904, &range), (4535, &multirange), (4451, &multirange)] {
+                let appended = compile(oid, -1, special).builder(1).append_binary(bytes);
+                assert!(matches!(appended, Err(ValueError::Malformed(_))), "{oid}: {appended:?}");
+            }
+        }
+    }
+
+    #[test]
     fn an_array_that_claims_more_elements_than_its_bytes_hold_is_malformed_and_one_without_any_is_empty() {
         let array = |dimensions: &[i32]| {
             let mut bytes = [dimensions.len() as i32, 0, 23].map(i32::to_be_bytes).concat();

@@ -34,7 +34,7 @@ impl<'a> Binary<'a> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
         let mut bound = |unbounded| {
-            if flags & (EMPTY | unbounded) == 0 { reader.sized() } else { Ok(None) }
+            if flags & (EMPTY | unbounded) == 0 { reader.present("a range has a bound").map(Some) } else { Ok(None) }
         };
         let (lower, upper) = (bound(LOWER_UNBOUNDED)?, bound(UPPER_UNBOUNDED)?);
         reader.finish()?;
@@ -200,7 +200,7 @@ impl Multiranges {
         let count = reader.count(4)?;
         self.lists.append_with(|ranges| {
             for _ in 0..count {
-                ranges.append_part(Format::Binary, reader.sized()?)?;
+                ranges.append(Format::Binary, reader.present("a multirange has a range")?)?;
             }
             reader.finish()
         })
@@ -300,7 +300,7 @@ pub(super) fn render_multirange(subtype: &Typed, bytes: &[u8], out: &mut String)
         if index > 0 {
             out.push(',');
         }
-        render(subtype, reader.sized()?.unwrap_or_default(), out)?;
+        render(subtype, reader.present("a multirange has a range")?, out)?;
     }
     out.push('}');
     reader.finish()
