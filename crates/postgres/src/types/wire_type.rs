@@ -150,10 +150,17 @@ fn base(info: &TypeInfo, typmod: i32) -> WireType {
         (Some("citext"), "citext") => WireType::Text,
         (Some("ltree"), "ltree" | "lquery" | "ltxtquery") => WireType::Versioned,
         (Some("hstore"), "hstore") => WireType::Hstore,
-        (Some("vector"), "vector") => WireType::Vector((typmod > 0).then_some(typmod)),
-        (Some("vector"), "halfvec") => WireType::HalfVector((typmod > 0).then_some(typmod)),
+        (Some("vector"), "vector") => WireType::Vector(vector_size(typmod)),
+        (Some("vector"), "halfvec") => WireType::HalfVector(vector_size(typmod)),
         _ => opaque,
     }
+}
+
+/// Dimensions that pgvector allows (`VECTOR_MAX_DIM`, `HALFVEC_MAX_DIM`). Even a null takes all of them in Arrow.
+const VECTOR_SIZE_MAX: i32 = 16_000;
+
+fn vector_size(typmod: i32) -> Option<i32> {
+    (1..=VECTOR_SIZE_MAX).contains(&typmod).then_some(typmod)
 }
 
 fn built_in(oid: u32, typmod: i32) -> Option<WireType> {
@@ -240,6 +247,19 @@ impl WireType {
             Self::Range(subtype) | Self::Multirange(subtype) => subtype.wire.has_special_values(),
             Self::Composite(fields) => fields.iter().any(|(_, field)| field.wire.has_special_values()),
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_has_a_size_when_pgvector_allows_it() {
+        let sizes = [(-1, None), (0, None), (1, Some(1)), (16_000, Some(16_000)), (16_001, None), (i32::MAX, None)];
+        for (typmod, size) in sizes {
+            assert_eq!(vector_size(typmod), size, "{typmod}");
         }
     }
 }
