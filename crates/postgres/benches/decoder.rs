@@ -60,14 +60,15 @@ fn text(row: u64) -> Vec<Value> {
 
 fn transaction(row: impl Fn(u64) -> Vec<Value>) -> Vec<Vec<u8>> {
     let inserts = (0..ROWS).map(|number| insert(TABLE, &row(number)));
-    let mut messages = vec![begin(100, 0, 1), relation(TABLE, "orders", b'd', &columns())];
+    let mut messages = vec![relation(TABLE, "orders", b'd', &columns())];
     messages.extend(inserts);
-    messages.push(commit(100, 140, 0));
     messages
 }
 
-fn assemble(assembler: &mut Assembler, messages: &[Vec<u8>]) {
-    for message in messages {
+/// Assembles a transaction that commits at `lsn`.
+fn assemble(assembler: &mut Assembler, lsn: u64, messages: &[Vec<u8>]) {
+    let (begin, commit) = (begin(lsn, 0, 1), commit(lsn, lsn + 40, 0));
+    for message in [&begin].into_iter().chain(messages).chain([&commit]) {
         let pushed = assembler.push(message);
         assert!(pushed.is_ok(), "{pushed:?}");
     }
@@ -81,8 +82,10 @@ fn decoder(criterion: &mut Criterion) {
             let settings =
                 AssemblerSettings { special_values: SpecialValues::Error, batch_bytes: 4 << 20, messages: false };
             let mut assembler = Assembler::new(settings, TypeCatalog::new(), Vec::new(), Position::default());
+            let mut lsn = 0;
             bencher.iter(|| {
-                assemble(&mut assembler, messages);
+                lsn += 100;
+                assemble(&mut assembler, lsn, messages);
                 while assembler.is_full() {
                     black_box(assembler.take());
                 }

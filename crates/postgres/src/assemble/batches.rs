@@ -83,6 +83,11 @@ impl Batches {
         self.open.bytes += bytes;
     }
 
+    /// The bound behind everything that was pushed.
+    pub(super) fn bound(&self) -> Position {
+        self.bound
+    }
+
     /// The tables that have rows in the open batch, by index.
     pub(super) fn open_tables(&self) -> &[usize] {
         &self.open.tables

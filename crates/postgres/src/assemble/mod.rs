@@ -232,6 +232,16 @@ impl Assembler {
             return Err(failure::out_of_order(Kind::Begin, "inside a transaction"));
         }
         let Begin { final_lsn: commit_lsn, commit_time, xid } = begin;
+        // At its start a stream may go over what was delivered before; from then on, what went back would be taken for
+        // something that was delivered already.
+        let bound = self.batches.bound();
+        if bound > self.from && Position::start_of(commit_lsn) < bound {
+            let problem = format!(
+                "of a transaction that commits at {commit_lsn}, behind what commits before {}",
+                bound.commit_lsn
+            );
+            return Err(failure::out_of_order(Kind::Begin, &problem));
+        }
         self.transaction = Some(Transaction { commit_lsn, commit_time, xid, seq: 0 });
         Ok(())
     }

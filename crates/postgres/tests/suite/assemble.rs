@@ -640,6 +640,7 @@ fn a_value_that_does_not_fit_names_its_place_and_leaves_the_rows_before_it() {
 #[test]
 fn what_breaks_the_protocol_is_an_error_that_says_where() {
     let setup = [begin(100, 5, 1), orders()];
+    let done = [begin(100, 5, 1), orders(), order(1), commit(100, 140, 5)];
     let none: &[Vec<u8>] = &[];
     let cases = [
         (none, order(1), "Insert message outside of a transaction"),
@@ -647,6 +648,8 @@ fn what_breaks_the_protocol_is_an_error_that_says_where() {
         (none, commit(1, 2, 3), "Commit message outside of a transaction"),
         (&setup[..], begin(200, 5, 2), "Begin message inside a transaction"),
         (&setup[..], commit(101, 140, 5), "of another transaction"),
+        (&done[..], begin(100, 5, 1), "Begin message of a transaction that commits at 0/64, behind"),
+        (&done[..], begin(139, 5, 2), "behind what commits before 0/8C"),
         (&setup[..], insert(ITEMS, &[]), "OID 1002 before its Relation message"),
         (&setup[..], insert(ORDERS, &[int(1)]), "has 1 columns where its Relation message has 2"),
         (&setup[..], b"I\0".to_vec(), "in the transaction that commits at 0/64: malformed Insert message at byte 1"),
