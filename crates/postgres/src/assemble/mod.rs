@@ -14,7 +14,7 @@ mod history;
 mod relation;
 mod shape;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ductstream_core::{
     Barrier, ChangeBatch, Error, LogicalMessage, Lsn, Op, Position, ReplicaIdentity, Result, SchemaRecord, TableName,
@@ -335,7 +335,15 @@ impl Assembler {
             }
         }
         let mut carried = Vec::with_capacity(truncate.relations.len());
+        let mut seen = HashSet::with_capacity(truncate.relations.len());
         for oid in &truncate.relations {
+            // Four bytes on the wire are a whole row here, so a table may count once only.
+            if !seen.insert(*oid) {
+                return Err(failure::out_of_order(
+                    Kind::Truncate,
+                    &format!("that names the table with OID {oid} twice"),
+                ));
+            }
             let (transaction, position) = self.next_change(Kind::Truncate)?;
             if position >= self.from {
                 carried.push((self.table_index(*oid, Kind::Truncate)?, transaction, position));

@@ -650,6 +650,7 @@ fn what_breaks_the_protocol_is_an_error_that_says_where() {
         (&setup[..], commit(101, 140, 5), "of another transaction"),
         (&done[..], begin(100, 5, 1), "Begin message of a transaction that commits at 0/64, behind"),
         (&done[..], begin(139, 5, 2), "behind what commits before 0/8C"),
+        (&setup[..], truncate(0, &[ORDERS, ORDERS]), "names the table with OID 1001 twice"),
         (&setup[..], insert(ITEMS, &[]), "OID 1002 before its Relation message"),
         (&setup[..], insert(ORDERS, &[int(1)]), "has 1 columns where its Relation message has 2"),
         (&setup[..], b"I\0".to_vec(), "in the transaction that commits at 0/64: malformed Insert message at byte 1"),
