@@ -9,6 +9,7 @@ mod chaos;
 mod postgres;
 mod product;
 mod quickstart;
+mod report;
 mod servers;
 mod test;
 mod versions;

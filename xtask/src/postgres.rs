@@ -20,11 +20,7 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Starts a server of an installation that has `programs`, fetching one when the machine has none.
     pub(crate) fn start(programs: &[&str], settings: &[(&str, &str)]) -> Result<Self> {
-        let needed: Vec<&str> = ["initdb", "postgres", "psql"].iter().chain(programs).copied().collect();
-        let binaries = match Binaries::installed(&needed) {
-            Some(binaries) => binaries,
-            None => fetch().context("fetching PostgreSQL with its client programs")?,
-        };
+        let binaries = find(programs)?;
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let options = ServerOptions { binaries: binaries.clone(), settings, hba: Vec::new(), files: Vec::new() };
         Ok(Self { server: Server::create(options)?, binaries })
@@ -33,6 +29,12 @@ impl Postgres {
     /// The URL of a database, for the superuser over TCP.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgresql://postgres@127.0.0.1:{}/{database}", self.server.port())
+    }
+
+    /// The URL of a database, for the superuser over the unix socket.
+    pub(crate) fn socket_url(&self, database: &str) -> String {
+        let (directory, port) = (self.server.socket_directory().display(), self.server.port());
+        format!("postgresql://postgres@/{database}?host={directory}&port={port}")
     }
 
     /// A command of one of PostgreSQL's client programs.
@@ -55,6 +57,21 @@ impl Postgres {
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(database), "-c", sql]);
         Ok(capture(&mut psql)?.trim_end().to_owned())
     }
+}
+
+/// An installation that has a server, `psql` and `programs`, fetched when the machine has none.
+fn find(programs: &[&str]) -> Result<Binaries> {
+    let needed: Vec<&str> = ["initdb", "postgres", "psql"].iter().chain(programs).copied().collect();
+    match Binaries::installed(&needed) {
+        Some(binaries) => Ok(binaries),
+        None => fetch().context("fetching PostgreSQL with its client programs"),
+    }
+}
+
+/// The version of the server that has `programs`, without starting it: `15.14`.
+pub(crate) fn version(programs: &[&str]) -> Result<String> {
+    let version = capture(Command::new(find(programs)?.program("postgres")).arg("--version"))?;
+    version.split_whitespace().nth(2).map(str::to_owned).context("postgres --version says no version")
 }
 
 /// Unpacks PostgreSQL from a wheel of the package index.

@@ -1,26 +1,113 @@
 //! `cargo xtask bench`: measurements beside PostgreSQL's own tools, on the same machine in the same run.
 
+mod client;
+mod components;
 mod drain;
+mod goals;
+mod growth;
+mod idle;
+mod latency;
 mod measure;
+mod plan;
+mod source;
+mod transaction;
+mod workload;
+
+use std::num::NonZeroUsize;
 
 use anyhow::Result;
+use plan::Plan;
 
-/// Measures the release build beside PostgreSQL's own tools
+use crate::product;
+use crate::report::{Figure, Report, ReportOptions};
+use crate::servers::make_venv;
+use crate::workspace::say;
+
+/// Measures the release build beside PostgreSQL's pg_recvlogical, each on a copy of the same slot
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bench {
-    #[command(subcommand)]
-    what: What,
+    /// What to measure [default: everything]
+    #[arg(value_enum, value_name = "PART")]
+    parts: Vec<Part>,
+    /// Only what has one of these in its name: `parquet`, `drain/unix`, `rows-2k`
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Rows of a backlog; other shapes than small inserts get a part of it [default: 1000000, quick: 200000]
+    #[arg(long)]
+    rows: Option<u64>,
+    /// How often each client reads it; figures are medians [default: 3, quick: 1]
+    #[arg(long)]
+    rounds: Option<NonZeroUsize>,
+    /// Rows of the one large transaction [default: 10000000, quick: 500000]
+    #[arg(long, value_name = "ROWS")]
+    transaction_rows: Option<u64>,
+    /// Rows of the growing backlog, three steps at least [default: 100000,...,3000000]
+    #[arg(long, value_name = "ROWS,...", value_delimiter = ',', num_args = 1)]
+    growth: Option<Vec<u64>>,
+    /// Small sizes and one round: whether it works, and roughly how fast
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum What {
-    Drain(drain::Drain),
+/// A group of measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// A backlog of rows of seven columns to null, Parquet and JSON files
+    Drain,
+    /// The same of updates with whole old rows, of longer rows, and of transactions of one row
+    Workloads,
+    /// One large transaction: after its commit, and while it is written
+    Transaction,
+    /// Backlogs of growing length: whether time grows with it and memory does not
+    Growth,
+    /// From a commit to its line on standard output
+    Latency,
+    /// What a flow takes while nothing happens
+    Idle,
+    /// Decoder and codecs alone
+    Components,
 }
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
-        match &self.what {
-            What::Drain(drain) => drain.run(),
+        let baseline = self.report.baseline()?;
+        say("building ductstream for release");
+        let plan = Plan::new(self, product::build(true)?);
+        make_venv()?;
+        let mut report = Report::new("bench")?;
+        report.peer = Some("pg_recvlogical".to_owned());
+        self.conditions(&plan, &mut report)?;
+        let measured = self.parts().iter().try_for_each(|part| part.measure(&plan, &mut report.figures));
+        // What was measured before a failure took its time: it is shown and kept all the same.
+        let finished = report.finish(&self.report, baseline.as_ref());
+        measured.and(finished)
+    }
+
+    fn parts(&self) -> &[Part] {
+        if self.parts.is_empty() { <Part as clap::ValueEnum>::value_variants() } else { &self.parts }
+    }
+
+    fn conditions(&self, plan: &Plan, report: &mut Report) -> Result<()> {
+        report.condition("rows", plan.sizes.rows);
+        report.condition("rounds", plan.sizes.rounds);
+        report.condition("transaction rows", plan.sizes.transaction_rows);
+        report.condition("PostgreSQL", crate::postgres::version(source::PROGRAMS)?);
+        Ok(())
+    }
+}
+
+impl Part {
+    fn measure(self, plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
+        match self {
+            Self::Drain => drain::inserts(plan, figures),
+            Self::Workloads => drain::others(plan, figures),
+            Self::Transaction => transaction::measure(plan, figures),
+            Self::Growth => growth::measure(plan, figures),
+            Self::Latency => latency::measure(plan, figures),
+            Self::Idle => idle::measure(plan, figures),
+            Self::Components => components::measure(plan, figures),
         }
     }
 }

@@ -1,0 +1,99 @@
+//! The decoder and the codecs alone: criterion's benchmarks, and what it saved of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::goals;
+use super::plan::Plan;
+use crate::report::{Figure, Unit};
+use crate::workspace::{cargo, root, run, say};
+
+/// What criterion says that it measured.
+#[derive(Debug, Deserialize)]
+struct Benchmark {
+    full_id: String,
+    throughput: Throughput,
+}
+
+#[derive(Debug, Deserialize)]
+struct Throughput {
+    #[serde(rename = "Elements")]
+    elements: f64,
+}
+
+/// Criterion's estimates, in nanoseconds per iteration.
+#[derive(Debug, Deserialize)]
+struct Estimates {
+    mean: Estimate,
+}
+
+#[derive(Debug, Deserialize)]
+struct Estimate {
+    point_estimate: f64,
+    confidence_interval: Interval,
+}
+
+#[derive(Debug, Deserialize)]
+struct Interval {
+    lower_bound: f64,
+    upper_bound: f64,
+}
+
+/// Rows that the decoder and each codec take in a second, on one core.
+pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
+    let wanted = ["decoder", "codecs"].into_iter().filter(|bench| plan.wants(bench));
+    let benches: Vec<String> = wanted.map(|bench| format!("--bench={bench}")).collect();
+    if benches.is_empty() {
+        return Ok(());
+    }
+    // A directory of its own, so that no other run's figures lie in it.
+    let directory = root().join("target/bench/criterion");
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
+    }
+    say("cargo bench: decoder and codecs alone");
+    let seconds = plan.sizes.components_seconds;
+    let mut bench = cargo();
+    bench.args(["bench", "--quiet", "--workspace"]).args(benches);
+    bench.args(["--", "--warm-up-time=1", &format!("--measurement-time={seconds}")]);
+    run(bench.env("CRITERION_HOME", &directory))?;
+    let mut measured = Vec::new();
+    collect(&directory, &mut measured)?;
+    ensure!(!measured.is_empty(), "criterion saved nothing in {}", directory.display());
+    measured.sort_by(|one, other| one.name.cmp(&other.name));
+    figures.extend(measured);
+    Ok(())
+}
+
+/// Finds the directories `new` in which criterion keeps what it has measured last.
+fn collect(directory: &Path, figures: &mut Vec<Figure>) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path: PathBuf = entry?.path();
+        if path.ends_with("new") {
+            figures.push(figure(&path).with_context(|| path.display().to_string())?);
+        } else if path.is_dir() {
+            collect(&path, figures)?;
+        }
+    }
+    Ok(())
+}
+
+fn figure(directory: &Path) -> Result<Figure> {
+    let benchmark: Benchmark = read(&directory.join("benchmark.json"))?;
+    let Estimate { point_estimate, confidence_interval: Interval { lower_bound, upper_bound } } =
+        read::<Estimates>(&directory.join("estimates.json"))?.mean;
+    // The bounds stand for rounds: they say how sure criterion is.
+    let rounds =
+        [upper_bound, point_estimate, lower_bound].map(|nanoseconds| benchmark.throughput.elements / nanoseconds * 1e9);
+    let goal = benchmark.full_id.starts_with("decoder/") && benchmark.full_id.ends_with("/binary");
+    let figure = Figure::higher(format!("components/{}", benchmark.full_id), Unit::RowsPerSecond, rounds.to_vec());
+    Ok(figure.goal(goal.then(goals::decoder)))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
+}

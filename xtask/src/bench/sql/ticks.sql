@@ -1,0 +1,1 @@
+create table ticks (mark text not null);
