@@ -149,7 +149,7 @@ destinations:
         fs::read_to_string(self.source.directory.join("log")).unwrap_or_default()
     }
 
-    /// A fast run that leaves rows out is no run: the flow says how many it delivered, and DuckDB counts those in files.
+    /// A fast run that leaves rows out is no run: the flow says how many it delivered, and DuckDB counts the files.
     pub(super) fn verify(&self, rows: u64) -> Result<()> {
         if !self.client.is_ductstream() {
             return Ok(());

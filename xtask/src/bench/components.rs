@@ -45,7 +45,7 @@ struct Interval {
 
 /// Rows that the decoder and each codec take in a second, on one core.
 pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
-    let wanted = ["decoder", "codecs"].into_iter().filter(|bench| plan.wants(bench));
+    let wanted = ["decoder", "codecs"].into_iter().filter(|bench| plan.wants(&format!("components/{bench}")));
     let benches: Vec<String> = wanted.map(|bench| format!("--bench={bench}")).collect();
     if benches.is_empty() {
         return Ok(());

@@ -22,7 +22,7 @@ struct Step {
 pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
     let sizes = &plan.sizes.growth;
     ensure!(sizes.len() >= 3, "growth shows over three sizes at least");
-    if !plan.wants("growth/") {
+    if !plan.wants("growth/tcp/parquet") {
         return Ok(());
     }
     let source = Source::open(&plan.ductstream, &INSERTS.schema(), None)?;

@@ -26,7 +26,7 @@ struct Idle {
 
 /// A flow with Parquet files as its destination, and heartbeats as they are by default.
 pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
-    if !plan.wants("idle/") {
+    if !plan.wants("idle/tcp/parquet") {
         return Ok(());
     }
     let source = Source::open(&plan.ductstream, include_str!("sql/orders.sql"), None)?;

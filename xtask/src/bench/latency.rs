@@ -40,7 +40,7 @@ struct Latency {
 
 /// The percentiles of each round, with those of `pg_recvlogical -f -` beside them.
 pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
-    if !plan.wants("latency/") {
+    if !plan.wants("latency/tcp/json") {
         return Ok(());
     }
     let source = Source::open(&plan.ductstream, include_str!("sql/ticks.sql"), None)?;

@@ -15,7 +15,7 @@ mod workload;
 
 use std::num::NonZeroUsize;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use plan::Plan;
 
 use crate::product;
@@ -80,6 +80,9 @@ impl Bench {
         report.peer = Some("pg_recvlogical".to_owned());
         self.conditions(&plan, &mut report)?;
         let measured = self.parts().iter().try_for_each(|part| part.measure(&plan, &mut report.figures));
+        if report.figures.is_empty() {
+            return measured.and(Err(anyhow!("no measurement has such a name")));
+        }
         // What was measured before a failure took its time: it is shown and kept all the same.
         let finished = report.finish(&self.report, baseline.as_ref());
         measured.and(finished)

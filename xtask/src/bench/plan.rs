@@ -32,7 +32,7 @@ impl Plan {
         Self { ductstream, sizes: Sizes::of(bench), only: bench.only.clone() }
     }
 
-    /// Whether a measurement is asked for by its name.
+    /// Whether a measurement is asked for by its name, such as `drain/tcp/parquet`.
     pub(super) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }

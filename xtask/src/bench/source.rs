@@ -140,3 +140,10 @@ impl Source {
         Ok(())
     }
 }
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // Files by the gigabyte, in a directory that the next source clears in any case.
+        drop(fs::remove_dir_all(&self.directory));
+    }
+}

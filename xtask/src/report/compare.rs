@@ -55,10 +55,12 @@ impl Comparison {
 }
 
 impl Change {
-    /// Where both have a peer, its ratios are compared: they hold for another machine, or an hour when it is busier.
+    /// Of what depends on the machine, the ratios to the peer are compared, where both have one: they hold anywhere.
     fn of(then: &Figure, now: &Figure) -> Self {
         let (before, after, better, unit) = match (&then.peer, &now.peer) {
-            (Some(before), Some(after)) => (&before.ratios, &after.ratios, Better::Higher, Unit::Times),
+            (Some(before), Some(after)) if now.unit.depends_on_the_machine() => {
+                (&before.ratios, &after.ratios, Better::Higher, Unit::Times)
+            }
             _ => (&then.rounds, &now.rounds, now.better, now.unit),
         };
         let (was, is) = (median(before), median(after));

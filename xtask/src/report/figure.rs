@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// JSON has no infinity, which is the ratio to nothing.
+const LARGEST_RATIO: f64 = 1e6;
+
 /// One figure of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Figure {
@@ -93,8 +96,9 @@ impl Figure {
     /// With what the peer took in the same rounds.
     pub(crate) fn beside(mut self, rounds: Vec<f64>) -> Self {
         let ratio = |(own, peer): (&f64, &f64)| match self.better {
-            Better::Higher => own / peer,
-            Better::Lower => peer / own,
+            _ if own == peer => 1.0,
+            Better::Higher => (own / peer).min(LARGEST_RATIO),
+            Better::Lower => (peer / own).min(LARGEST_RATIO),
         };
         let ratios: Vec<f64> = self.rounds.iter().zip(&rounds).map(ratio).collect();
         self.peer = Some(Peer { value: median(&rounds), rounds, ratio: median(&ratios), ratios });
@@ -159,6 +163,11 @@ impl Unit {
             Self::Times => format!("{value:.2}x"),
             Self::Count => format!("{value:.0}"),
         }
+    }
+
+    /// Whether another machine, or a busier hour, changes the value about as much as the peer's.
+    pub(crate) fn depends_on_the_machine(self) -> bool {
+        matches!(self, Self::RowsPerSecond | Self::Seconds | Self::SecondsPerMillionRows)
     }
 
     /// What two runs may differ by and mean nothing: a change of a small figure is soon a large part of it.

@@ -97,7 +97,7 @@ pub(super) fn commits(prefix: &Path) -> Result<Vec<Commit>> {
     Ok(commits)
 }
 
-/// A line: `client transaction time script epoch_seconds microseconds lag`, where time counts from when the transaction was
+/// A line: `client transaction time script epoch_seconds microseconds lag`, where time counts from when a transaction was
 /// due, and lag is by how much it started later.
 fn commit(line: &str, written: &mut HashMap<u32, u32>) -> Result<Commit> {
     let fields: Vec<i64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
