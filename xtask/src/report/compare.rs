@@ -18,8 +18,10 @@ pub(super) struct Comparison {
     /// Conditions that differ: name, earlier, now.
     conditions: Vec<(String, String, String)>,
     changes: Vec<Change>,
-    /// Figures of only one of the reports.
-    alone: Vec<String>,
+    /// Figures that the earlier run did not have.
+    new: Vec<String>,
+    /// How many of the earlier run's were not measured this time.
+    left_out: usize,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,13 @@ impl Comparison {
     pub(super) fn of(then: &Report, now: &Report) -> Self {
         let earlier = |figure: &Figure| then.figures.iter().find(|it| it.name == figure.name);
         let changes = now.figures.iter().filter_map(|figure| Some(Change::of(earlier(figure)?, figure))).collect();
-        Self { taken_at: then.taken_at.clone(), conditions: conditions(then, now), changes, alone: alone(then, now) }
+        Self {
+            taken_at: then.taken_at.clone(),
+            conditions: conditions(then, now),
+            changes,
+            new: missing(now, then).map(|figure| figure.name.clone()).collect(),
+            left_out: missing(then, now).count(),
+        }
     }
 
     /// How many figures are worse by more than noise.
@@ -100,12 +108,9 @@ fn conditions(then: &Report, now: &Report) -> Vec<(String, String, String)> {
     pairs.filter(|(_, then, now)| then != now).collect()
 }
 
-fn alone(then: &Report, now: &Report) -> Vec<String> {
-    let only = |one: &Report, other: &Report, which: &str| -> Vec<String> {
-        let lacks = |figure: &&Figure| !other.figures.iter().any(|it| it.name == figure.name);
-        one.figures.iter().filter(lacks).map(|figure| format!("{} ({which})", figure.name)).collect()
-    };
-    [only(now, then, "new"), only(then, now, "not measured now")].concat()
+/// The figures of one report that the other lacks.
+fn missing<'a>(of: &'a Report, other: &'a Report) -> impl Iterator<Item = &'a Figure> {
+    of.figures.iter().filter(move |figure| !other.figures.iter().any(|it| it.name == figure.name))
 }
 
 impl fmt::Display for Comparison {
@@ -117,10 +122,10 @@ impl fmt::Display for Comparison {
         let heading = ["figure", "then", "now", "better by", "noise", ""].map(str::to_owned).to_vec();
         let rows: Vec<Vec<String>> = std::iter::once(heading).chain(self.changes.iter().map(Change::row)).collect();
         write!(f, "\n{}", layout(&rows))?;
-        for name in &self.alone {
-            writeln!(f, "    {name}")?;
+        for name in &self.new {
+            writeln!(f, "    {name} (new)")?;
         }
-        write!(f, "    {} regressions", self.regressions())
+        write!(f, "\n    regressions: {}, not measured this time: {}", self.regressions(), self.left_out)
     }
 }
 
