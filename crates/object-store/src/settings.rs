@@ -70,7 +70,7 @@ pub enum PartitionBy {
 
 // serde cannot refuse unknown fields of a struct that flattens another, so the shared fields are written into each struct.
 macro_rules! destination_settings {
-    ($(#[$meta:meta])* $name:ident as $variant:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* $name:ident as $variant:ident, parts of $part_size:literal { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
@@ -86,7 +86,7 @@ macro_rules! destination_settings {
             #[serde(default)]
             pub partition: PartitionBy,
             /// Size of the parts in which a large object is sent while it is still being written.
-            #[serde(default = "part_size")]
+            #[serde(default = $part_size)]
             pub part_size: ByteSize,
             /// Memory that open objects and objects being sent may take together. Objects are closed early when half of it is used.
             #[serde(default = "memory_limit")]
@@ -119,7 +119,7 @@ destination_settings! {
     ///
     /// Keys that are not given come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`), else a web
     /// identity (`AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`), else the container's or the instance's role.
-    S3Settings as S3 {
+    S3Settings as S3, parts of "part_size" {
         /// The bucket.
         bucket: String,
         /// URL of the server, such as `http://localhost:9000`, without the bucket. Amazon's by default, or `AWS_ENDPOINT_URL`.
@@ -160,7 +160,7 @@ destination_settings! {
     ///
     /// Credentials that are not given come from the environment (`GOOGLE_SERVICE_ACCOUNT`, `GOOGLE_APPLICATION_CREDENTIALS`), else the
     /// instance's service account.
-    GcsSettings as Gcs {
+    GcsSettings as Gcs, parts of "part_size" {
         /// The bucket.
         bucket: String,
         /// URL of the server, when it is not Google's own.
@@ -186,7 +186,7 @@ destination_settings! {
     ///
     /// Credentials that are not given come from the environment (`AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_CLIENT_ID` with `AZURE_CLIENT_SECRET` and
     /// `AZURE_TENANT_ID`, `AZURE_FEDERATED_TOKEN_FILE`), else the managed identity.
-    AzureSettings as Azure {
+    AzureSettings as Azure, parts of "part_size" {
         /// The storage account; `AZURE_STORAGE_ACCOUNT_NAME` by default.
         #[serde(default)]
         account: Option<String>,
@@ -212,7 +212,7 @@ destination_settings! {
 
 destination_settings! {
     /// A destination of `type: file`: a directory of this machine. What is durable there was synced to the disk, with its directories.
-    FileSettings as File {
+    FileSettings as File, parts of "file_part_size" {
         /// The directory. Created when missing.
         path: PathBuf,
     }
@@ -316,6 +316,10 @@ impl Settings {
 
 fn part_size() -> ByteSize {
     ByteSize(limits::PART_BYTES)
+}
+
+fn file_part_size() -> ByteSize {
+    ByteSize(limits::FILE_PART_BYTES)
 }
 
 fn memory_limit() -> ByteSize {

@@ -7,6 +7,7 @@ mod examples;
 mod failover;
 mod faults;
 mod harness;
+mod in_progress;
 mod network;
 mod refusals;
 mod s3;

@@ -137,12 +137,13 @@ impl InProgress {
         if self.open.is_some() {
             return Err(out_of_order(Kind::StreamAbort, "inside a block"));
         }
+        // Version 18 also reports what it found rolled back before it had streamed any of it: there is nothing to drop then.
         if xid == subxid {
-            let held = self.held.remove(&xid);
+            self.held.remove(&xid);
             self.forget_told();
-            return held.map(drop).ok_or_else(|| unknown(Kind::StreamAbort, xid));
+        } else if let Some(held) = self.held.get_mut(&xid) {
+            held.roll_back(subxid);
         }
-        self.held.get_mut(&xid).ok_or_else(|| unknown(Kind::StreamAbort, xid))?.roll_back(subxid);
         Ok(())
     }
 
@@ -151,7 +152,9 @@ impl InProgress {
         if self.open.is_some() {
             return Err(out_of_order(Kind::StreamCommit, "inside a block"));
         }
-        let held = self.held.remove(&xid).ok_or_else(|| unknown(Kind::StreamCommit, xid))?;
+        let unknown =
+            || out_of_order(Kind::StreamCommit, &format!("for transaction {xid}, of which it has sent nothing"));
+        let held = self.held.remove(&xid).ok_or_else(unknown)?;
         // The server goes by what it has announced last, in whichever transaction; the replay announces what is older.
         let newer = |(oid, (number, _)): (&u32, &(u64, Vec<u8>))| {
             self.told.get(oid).filter(|(told, _)| told > number).map(|(_, message)| message.clone())
@@ -181,10 +184,6 @@ fn malformed(error: crate::pgoutput::ParseError) -> Error {
 
 fn out_of_order(kind: Kind, problem: &str) -> Error {
     Error::bug(format!("the server sent a {kind} message {problem}"))
-}
-
-fn unknown(kind: Kind, xid: u32) -> Error {
-    out_of_order(kind, &format!("for transaction {xid}, of which it has sent nothing"))
 }
 
 #[cfg(test)]

@@ -166,6 +166,9 @@ fn what_was_rolled_back_is_left_out() {
         [begin_of(7), plain(&insert(7, 1, b"a")), plain(&insert(9, 1, b"c")), plain(&insert(7, 1, b"e")), commit_of()];
     assert_eq!(scene.replay(&commit(7)), messages(&expected));
 
+    scene.holds(&abort(12, 13));
+    scene.holds(&abort(12, 12));
+
     scene.block(11, true, &[insert(11, 1, b"a")]);
     assert!(scene.spill.used_bytes() > 0);
     scene.holds(&abort(11, 11));
@@ -231,14 +234,13 @@ fn a_directory_that_cannot_be_made_is_an_error_that_passes() {
 
 #[test]
 fn messages_out_of_order_are_errors_that_name_the_transaction() {
-    let cases: [(&[Vec<u8>], &str); 9] = [
+    let cases: [(&[Vec<u8>], &str); 8] = [
         (&[start(7, false)], "transaction 7, which is a later block without its first"),
         (&[start(7, true), b"E".to_vec(), start(7, true)], "a second first block"),
         (&[start(7, true), start(8, true)], "inside a block of another"),
         (&[b"E".to_vec()], "outside of a block"),
         (&[commit(7)], "Stream Commit message for transaction 7, of which it has sent nothing"),
-        (&[abort(7, 7)], "Stream Abort message for transaction 7"),
-        (&[abort(7, 8)], "Stream Abort message for transaction 7"),
+        (&[start(7, true), abort(7, 7)], "Stream Abort message inside a block"),
         (&[start(7, true), commit(7)], "Stream Commit message inside a block"),
         (&[start(7, true), begin_of(9)], "Begin message inside a block"),
     ];
