@@ -14,6 +14,8 @@ pub mod metadata {
     pub const PG_OID: &str = "pg.oid";
     /// The type modifier; -1 when there is none.
     pub const PG_TYPMOD: &str = "pg.typmod";
+    /// What stands between an array's elements in PostgreSQL's text, on the field of the elements; a comma when it is missing.
+    pub const PG_DELIMITER: &str = "pg.delimiter";
 }
 
 /// A table's namespace and name, unquoted. Prints as `namespace.name`.

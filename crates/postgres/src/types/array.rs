@@ -133,7 +133,7 @@ pub(super) struct Arrays {
 impl Arrays {
     pub(super) fn new(array: &Arc<ArrayType>, special: SpecialValues, capacity: usize) -> Self {
         let items = ColumnBuilder::new(&array.element.wire, special, capacity);
-        let lists = Lists::new(layout::item(&array.element, special), items, capacity);
+        let lists = Lists::new(layout::item(array, special), items, capacity);
         Self { array: array.clone(), lists, scratch: Vec::new() }
     }
 

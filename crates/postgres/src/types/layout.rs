@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
 use ductstream_core::{PgType, metadata};
 
 use super::SpecialValues;
-use super::wire_type::{Typed, WireType};
+use super::wire_type::{ArrayType, Typed, WireType};
 
 const EXTENSION_NAME: &str = "ARROW:extension:name";
 const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
@@ -48,7 +48,7 @@ pub(super) const UTC: &str = "UTC";
 fn nested_data_type(wire: &WireType, special: SpecialValues) -> DataType {
     match wire {
         WireType::Interval => DataType::Struct(interval_fields()),
-        WireType::Array(array) => DataType::List(item(&array.element, special)),
+        WireType::Array(array) => DataType::List(item(array, special)),
         WireType::Range(subtype) => DataType::Struct(range_fields(subtype, special)),
         WireType::Multirange(subtype) => DataType::List(range_item(subtype, special)),
         WireType::Composite(fields) => DataType::Struct(composite_fields(fields, special)),
@@ -84,8 +84,14 @@ fn typed_field(name: &str, typed: &Typed, special: SpecialValues) -> FieldRef {
 }
 
 /// The field of an array's elements.
-pub(super) fn item(element: &Typed, special: SpecialValues) -> FieldRef {
-    typed_field("item", element, special)
+pub(super) fn item(array: &ArrayType, special: SpecialValues) -> FieldRef {
+    let field = typed_field("item", &array.element, special);
+    if array.delimiter == b',' {
+        return field;
+    }
+    let mut entries = field.metadata().clone();
+    entries.insert(metadata::PG_DELIMITER.to_owned(), char::from(array.delimiter).to_string());
+    Arc::new(Arc::unwrap_or_clone(field).with_metadata(entries))
 }
 
 /// The fields of an interval.
@@ -109,7 +115,7 @@ pub(super) fn range_fields(subtype: &Typed, special: SpecialValues) -> Fields {
     ])
 }
 
-/// The field of a multirange's ranges.
+/// The field of a multirange's ranges. It names no type, which tells it from the field of an array's elements.
 pub(super) fn range_item(subtype: &Typed, special: SpecialValues) -> FieldRef {
     Arc::new(Field::new("item", DataType::Struct(range_fields(subtype, special)), true))
 }

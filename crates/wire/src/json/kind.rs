@@ -36,10 +36,30 @@ pub(super) enum Kind {
     Interval,
     Range(Box<Kind>),
     Struct(Vec<Member>),
-    List(Box<Kind>),
+    List(Box<Kind>, ListText),
     FixedSizeList(Box<Kind>),
     /// Text to text.
     Map,
+}
+
+/// How a list is written as text of PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum ListText {
+    /// An array, with the delimiter of its elements, which are quoted where they need it.
+    Array(u8),
+    /// A multirange, whose ranges stand as they are.
+    Multirange,
+}
+
+impl ListText {
+    fn of(item: &Field) -> Self {
+        let tags = item.metadata();
+        let range = matches!(item.data_type(), DataType::Struct(fields) if is_range(fields));
+        if range && !tags.contains_key(metadata::PG_TYPE) {
+            return Self::Multirange;
+        }
+        Self::Array(tags.get(metadata::PG_DELIMITER).and_then(|delimiter| delimiter.bytes().next()).unwrap_or(b','))
+    }
 }
 
 /// A field of a struct.
@@ -85,7 +105,7 @@ impl Kind {
             DataType::Timestamp(TimeUnit::Microsecond, None) => Self::Timestamp,
             DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => Self::TimestampUtc,
             DataType::Struct(fields) => structure(fields, numeric)?,
-            DataType::List(item) => Self::List(Box::new(Self::of(item, numeric)?)),
+            DataType::List(item) => Self::List(Box::new(Self::of(item, numeric)?), ListText::of(item)),
             DataType::FixedSizeList(item, _) => Self::FixedSizeList(Box::new(Self::of(item, numeric)?)),
             DataType::Map(..) => Self::Map,
             other => {

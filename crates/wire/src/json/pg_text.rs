@@ -3,7 +3,7 @@
 use super::text::{push_decimal, push_int, push_uuid};
 use super::time::{Interval, Style, push_date, push_time, push_timestamp};
 use super::values::{Data, Values, span};
-use super::{float, kind::Member};
+use super::{float, kind::ListText, kind::Member};
 
 impl Values<'_> {
     /// Appends the value of `row`, which is not null.
@@ -33,7 +33,10 @@ impl Values<'_> {
             }
             Data::Range(range) => range.push_postgres(row, out),
             Data::Struct(members) => push_record(members, row, out),
-            Data::List(offsets, items) => push_array(items, span(offsets, row), out),
+            Data::List(offsets, items, ListText::Array(delimiter)) => {
+                push_array(items, span(offsets, row), *delimiter, out);
+            }
+            Data::List(offsets, ranges, ListText::Multirange) => push_multirange(ranges, span(offsets, row), out),
             Data::FixedSizeList(size, items) => push_vector(items, row * size..(row + 1) * size, out),
             Data::Map { offsets, keys, values } => push_hstore(keys, values, span(offsets, row), out),
         }
@@ -85,10 +88,19 @@ fn push_record(members: &[(&Member, Values<'_>)], row: usize, out: &mut Vec<u8>)
     out.push(b')');
 }
 
-fn push_array(items: &Values<'_>, range: std::ops::Range<usize>, out: &mut Vec<u8>) {
+fn push_multirange(ranges: &Values<'_>, range: std::ops::Range<usize>, out: &mut Vec<u8>) {
     out.push(b'{');
     for (index, item) in range.enumerate() {
         out.extend_from_slice(if index == 0 { b"" } else { b"," });
+        ranges.push_postgres(item, out);
+    }
+    out.push(b'}');
+}
+
+fn push_array(items: &Values<'_>, range: std::ops::Range<usize>, delimiter: u8, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (index, item) in range.enumerate() {
+        out.extend((index > 0).then_some(delimiter));
         if items.is_null(item) {
             out.extend_from_slice(b"NULL");
             continue;
@@ -96,7 +108,7 @@ fn push_array(items: &Values<'_>, range: std::ops::Range<usize>, out: &mut Vec<u
         let start = out.len();
         items.push_postgres(item, out);
         let text = &out[start..];
-        let needs = |byte: &u8| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b',') || is_space(*byte);
+        let needs = |byte: &u8| matches!(byte, b'"' | b'\\' | b'{' | b'}') || *byte == delimiter || is_space(*byte);
         if text.is_empty() || text.eq_ignore_ascii_case(b"null") || text.iter().any(needs) {
             let text = out.split_off(start);
             push_backslashed(&text, out);

@@ -109,7 +109,7 @@ fn value(kind: &Kind) -> Value {
         Kind::Range(_) => json!({"type": "string", "description": "a range as PostgreSQL prints it"}),
         Kind::Text => json!({"type": "string"}),
         Kind::Struct(members) => object(members.iter(), true),
-        Kind::List(item) | Kind::FixedSizeList(item) => json!({"type": "array", "items": nullable(value(item))}),
+        Kind::List(item, _) | Kind::FixedSizeList(item) => json!({"type": "array", "items": nullable(value(item))}),
         Kind::Map => json!({"type": "object", "additionalProperties": {"type": ["string", "null"]}}),
     }
 }

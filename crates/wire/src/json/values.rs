@@ -13,7 +13,7 @@ use ductstream_core::{Error, Result};
 use half::f16;
 
 use super::float;
-use super::kind::{Kind, Member};
+use super::kind::{Kind, ListText, Member};
 use super::range::RangeValues;
 use super::text::{push_decimal, push_int, push_json, push_number, push_string, push_uuid};
 use super::time::{Interval, Style, push_date, push_time, push_timestamp};
@@ -48,7 +48,7 @@ pub(super) enum Data<'a> {
     Interval { months: &'a [i32], days: &'a [i32], micros: &'a [i64] },
     Range(Box<RangeValues<'a>>),
     Struct(Vec<(&'a Member, Values<'a>)>),
-    List(&'a [i32], Box<Values<'a>>),
+    List(&'a [i32], Box<Values<'a>>, ListText),
     FixedSizeList(usize, Box<Values<'a>>),
     Map { offsets: &'a [i32], keys: &'a StringArray, values: Box<Values<'a>> },
 }
@@ -61,7 +61,7 @@ impl<'a> Values<'a> {
     pub(super) fn bind(kind: &'a Kind, array: &'a dyn Array) -> Result<Self> {
         let mismatch = || Error::bug(format!("writing JSON: an array of type {} was not expected", array.data_type()));
         let data = match kind {
-            Kind::Struct(_) | Kind::List(_) | Kind::FixedSizeList(_) | Kind::Map | Kind::Range(_) | Kind::Interval => {
+            Kind::Struct(_) | Kind::List(..) | Kind::FixedSizeList(_) | Kind::Map | Kind::Range(_) | Kind::Interval => {
                 bind_nested(kind, array)?
             }
             flat => bind_flat(flat, array),
@@ -127,7 +127,7 @@ impl<'a> Values<'a> {
     fn push_nested(&self, row: usize, out: &mut Vec<u8>) {
         match &self.data {
             Data::Struct(members) => push_object(members, row, out),
-            Data::List(offsets, items) => push_array(items, span(offsets, row), out),
+            Data::List(offsets, items, _) => push_array(items, span(offsets, row), out),
             Data::FixedSizeList(size, items) => push_array(items, row * size..(row + 1) * size, out),
             Data::Map { offsets, keys, values } => {
                 out.push(b'{');
@@ -208,8 +208,8 @@ fn bind_flat<'a>(kind: &Kind, array: &'a dyn Array) -> Option<Data<'a>> {
 fn bind_nested<'a>(kind: &'a Kind, array: &'a dyn Array) -> Result<Option<Data<'a>>> {
     Ok(match kind {
         Kind::Struct(members) => bind_struct(members, array)?,
-        Kind::List(item) => match array.as_list_opt::<i32>() {
-            Some(list) => Some(Data::List(list.value_offsets(), Box::new(Values::bind(item, list.values())?))),
+        Kind::List(item, text) => match array.as_list_opt::<i32>() {
+            Some(list) => Some(Data::List(list.value_offsets(), Box::new(Values::bind(item, list.values())?), *text)),
             None => None,
         },
         Kind::FixedSizeList(item) => match array.as_fixed_size_list_opt() {
