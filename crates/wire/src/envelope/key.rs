@@ -39,6 +39,15 @@ impl<'a> KeyChanges<'a> {
             && self.columns.iter().any(|column| self.differs(column, row))
     }
 
+    /// Whether the old image of the record at `row` tells something: an old key that is the new one does not.
+    pub(crate) fn tells_old(&self, row: usize) -> bool {
+        match self.chunk.old[row] {
+            OldImage::None => false,
+            OldImage::Full => true,
+            OldImage::Key => self.chunk.ops[row] == Op::Delete || self.changed(row),
+        }
+    }
+
     fn differs(&self, KeyColumn { index, comparator }: &KeyColumn, row: usize) -> bool {
         if self.chunk.unchanged.as_ref().is_some_and(|unchanged| unchanged.is_unchanged(row, *index)) {
             return false;

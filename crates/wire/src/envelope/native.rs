@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, StructArray, new_null_array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{DataType, FieldRef, Fields, SchemaRef};
-use ductstream_core::{OldImage, Op, Result, TableSchema};
+use ductstream_core::{Op, Result, TableSchema};
 
 use super::rows::Rows;
 use super::{Columns, bug, commit_time_type, field, key_fields, nullable, unchanged_item};
@@ -68,7 +68,7 @@ fn after(rows: &Rows<'_>) -> Result<ArrayRef> {
 fn before(rows: &Rows<'_>, schema: &SchemaRef) -> Result<ArrayRef> {
     let fields = rows.table().arrow.fields();
     match rows.before() {
-        Some(columns) => structs(fields.clone(), columns, rows.where_old(|old| old != OldImage::None)),
+        Some(columns) => structs(fields.clone(), columns, rows.where_old_tells()),
         None => {
             let before = schema.field_with_name("before").map_err(bug("finding the column before"))?;
             Ok(new_null_array(before.data_type(), rows.len()))

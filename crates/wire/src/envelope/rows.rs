@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
 use arrow_select::zip::zip;
-use ductstream_core::{OldImage, Op, Result, TableChunk, TableSchema, Unchanged};
+use ductstream_core::{Op, Result, TableChunk, TableSchema, Unchanged};
 
 use super::{Columns, KeyChanges, bug, key_fields, unchanged_item};
 
@@ -123,8 +123,10 @@ impl<'a> Rows<'a> {
         self.bits(|row| matches(self.chunk.ops[row]))
     }
 
-    pub(super) fn where_old(&self, matches: impl Fn(OldImage) -> bool) -> BooleanBuffer {
-        self.bits(|row| matches(self.chunk.old[row]))
+    /// Which records have an old image that tells something.
+    pub(super) fn where_old_tells(&self) -> BooleanBuffer {
+        let changes = KeyChanges::of(self.chunk);
+        self.bits(|row| changes.tells_old(row))
     }
 
     fn any_op(&self, op: Op) -> bool {

@@ -139,7 +139,7 @@ impl<'a> Records<'a> {
     }
 
     fn push_before(&self, row: usize, out: &mut Vec<u8>) {
-        match (&self.before, self.chunk.old[row]) {
+        match (self.before.as_ref().filter(|_| self.key_changes.tells_old(row)), self.chunk.old[row]) {
             (Some(before), OldImage::Full) => self.push_row(before, row, |_| true, out),
             (Some(before), OldImage::Key) => self.push_row(before, row, |index| self.plan.table.is_key(index), out),
             _ => out.extend_from_slice(b"null"),

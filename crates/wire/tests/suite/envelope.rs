@@ -55,6 +55,17 @@ fn flat_takes_the_key_of_a_delete_from_the_old_row_and_shows_old_keys_of_key_cha
 }
 
 #[test]
+fn native_has_an_old_row_only_where_it_tells_something() {
+    let orders = table("public.orders", 1);
+    let batch = BatchBuilder::new().begin(8, 1, 1).update_key(&orders, (1, 1), "a").update_key(&orders, (1, 2), "b");
+    let chunk = batch.update(&orders, 2, "c").delete(&orders, 2).build().chunks.remove(0);
+    let native = Transform::new(Envelope::Native, &orders).unwrap().apply(&chunk, 0..4).unwrap();
+    let before = native.column_by_name("before").unwrap();
+    // An old key that is the new one is sent when it is stored out of line.
+    assert_eq!((0..4).map(|row| before.is_valid(row)).collect::<Vec<_>>(), [false, true, false, true]);
+}
+
+#[test]
 fn unchanged_values_are_named_and_null() {
     let orders = table("public.orders", 1);
     let batch = BatchBuilder::new().begin(8, 1, 1).update_unchanged(&orders, 1, "tags").update(&orders, 2, "b");
