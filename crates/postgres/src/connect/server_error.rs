@@ -74,6 +74,8 @@ impl ServerError {
             // The database was dropped.
             "57P04" => ErrorKind::Configuration,
             "55006" | "55P03" => ErrorKind::Retry,
+            // A stored value is no text in the database's encoding, or has no counterpart in UTF-8.
+            "22021" | "22P05" => ErrorKind::Data,
             code => match code.get(..2).unwrap_or_default() {
                 // Connections, transaction rollbacks, resources, operator intervention, system and internal errors.
                 "08" | "40" | "53" | "57" | "58" | "XX" => ErrorKind::Retry,
@@ -90,6 +92,10 @@ impl ServerError {
             "53300" => "close other connections, or raise max_connections (max_wal_senders for replication)",
             "53400" => "drop a replication slot that nobody needs, or raise max_replication_slots",
             "42501" => "grant the privilege to the role, or use another role",
+            "22021" | "22P05" => {
+                "find the value that is no text in the database's encoding and mend it, or take its column out of the publication; \
+                 what was written before cannot be sent, so begin anew at the present: run `ductstream cleanup`, then start the flow"
+            }
             "55006" => "wait, or stop the other process that uses it",
             _ => return self.hint.as_deref().map(|hint| hint.trim_end_matches('.').to_owned()),
         };
@@ -124,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_sqlstate_decides_what_the_caller_does() {
-        use ErrorKind::{Configuration, Retry};
+        use ErrorKind::{Configuration, Data, Retry};
         let table = [
             ("57P01", Retry),
             ("57P03", Retry),
@@ -139,6 +145,7 @@ mod tests {
             ("55006", Retry),
             ("42704", Configuration),
             ("XX000", Retry),
+            ("22021", Data),
             ("", Configuration),
         ];
         for (code, kind) in table {
