@@ -56,8 +56,8 @@ pub(super) fn row(error: RowError, schema: &TableSchema, row: Tuple<'_>, commit_
         }
         RowError::Value { column, cause: cause @ ValueError::Changed(_) } => {
             Error::data(format!("{}: {cause}", place(column))).with_remedy(
-                "give the type its attribute back until the flow has caught up, or begin anew at the present: \
-                 run `ductstream cleanup`, then start the flow",
+                "start the flow again, which reads the type anew; when that says the same, give the type its attribute back \
+                 until the flow has caught up, or begin anew at the present: run `ductstream cleanup`, then start the flow",
             )
         }
         RowError::Value { column, cause: cause @ ValueError::Special(_) } => Error::data(format!(
