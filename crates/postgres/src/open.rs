@@ -105,7 +105,7 @@ pub(crate) async fn open(
     for row in load_types(&mut sql, &relations.types).await? {
         types.add_row(&row.values())?;
     }
-    let decodes_binary = relations.types.iter().all(|oid| types.decode_binary([*oid]));
+    let decodes_binary = sends_what_it_counts(&sql) && relations.types.iter().all(|oid| types.decode_binary([*oid]));
     Ok(Opened {
         replication,
         wal_end,
@@ -123,6 +123,12 @@ pub(crate) async fn open(
         sender_timeout,
         decodes_binary,
     })
+}
+
+/// Whether text that the server sends is as long as it says. The lengths inside of a binary `hstore` are those of its keys and
+/// values before they are converted to UTF-8 (`hstore_send` of every version).
+fn sends_what_it_counts(sql: &Connection) -> bool {
+    matches!(sql.parameter("server_encoding"), Some("UTF8" | "SQL_ASCII"))
 }
 
 /// What the creation of a slot waits for, which may take long.
