@@ -208,6 +208,13 @@ pub(crate) async fn source_rows(database: &TestDatabase, table: &str, columns: &
     lines
 }
 
+/// The most memory that a process has used so far; `None` when it has ended.
+pub(crate) fn peak_memory_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
+}
+
 /// Sends a signal to a child.
 pub(crate) fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("the child runs").to_string();

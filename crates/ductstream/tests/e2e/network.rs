@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ductstream_testkit::postgres::{Cluster, Postgres, TestDatabase, supported_versions};
-use ductstream_testkit::process::{Process, eventually_within};
+use ductstream_testkit::process::eventually_within;
 use ductstream_testkit::proxy::TcpProxy;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::time::timeout;
 
-use crate::harness::{DUCTSTREAM, Flow, Shape, Through, signal, source_rows};
+use crate::harness::{Flow, Shape, Through, peak_memory_bytes, signal, source_rows};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 /// A run that has nothing to wait for ends within this, also on a busy machine.
@@ -160,12 +160,6 @@ async fn printing(database: &TestDatabase) -> (Flow, tokio::process::Child) {
     (flow, run)
 }
 
-fn peak_memory_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_does_not_read_costs_neither_the_connection_nor_memory_nor_a_change() {
     let database = impatient().await;
@@ -180,7 +174,8 @@ async fn a_reader_that_does_not_read_costs_neither_the_connection_nor_memory_nor
         database.query_value(&heard).await == "1"
     })
     .await;
-    assert!(peak_memory_bytes(run.id().unwrap()) < 200 << 20, "{} bytes", peak_memory_bytes(run.id().unwrap()));
+    let peak = peak_memory_bytes(run.id().unwrap()).unwrap();
+    assert!(peak < 200 << 20, "{peak} bytes");
 
     let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
     for id in 1..=100_000 {
@@ -350,48 +345,6 @@ async fn a_crash_between_durable_and_stored_never_lets_the_slot_pass_the_checkpo
         flow.drain().await;
     }
     arrives(&flow, &database).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_tables_and_many_columns_start_soon_and_in_little_memory() {
-    let database = Postgres::version(18).await.database().await;
-    let columns: Vec<String> = (1..1000).map(|n| format!("c{n} {}", ["int", "text", "timestamptz"][n % 3])).collect();
-    database.execute(&format!("create table wide (id int primary key, {})", columns.join(", "))).await;
-    database
-        .execute(
-            "do $$ begin for n in 1..500 loop
-               execute format('create table t_%s (id int primary key, note text, at timestamptz, price numeric(10,2))', n);
-             end loop; end $$",
-        )
-        .await;
-    let flow =
-        Flow::new(&database, &Shape { destination: "roll: {age: 500ms}", format: "parquet", ..Shape::default() });
-    timeout(PROMPT, flow.create()).await.expect("it starts soon");
-    database
-        .execute(
-            "do $$ begin for n in 1..500 loop
-               execute format('insert into t_%s select id, repeat(''n'', 50), now(), id from generate_series(1, 20) id', n);
-             end loop; end $$",
-        )
-        .await;
-    database
-        .execute("insert into wide (id, c1, c2, c999) select id, 1, now(), id from generate_series(1, 200) id")
-        .await;
-    let state = flow.state();
-    let arguments = ["--state", state.to_str().unwrap(), "run", &flow.file().display().to_string()].map(str::to_owned);
-    let run = Process::start(DUCTSTREAM, arguments, &[]);
-    let wide = source_rows(&database, "wide", &["id", "c1", "c2", "c999"]).await;
-    eventually_within(PATIENCE, "the wide table", || async {
-        flow.folded("public.wide", &["id", "c1", "c2", "c999"], Through::Manifests).len() == wide.len()
-    })
-    .await;
-    let peak = peak_memory_bytes(run.pid());
-    run.signal("TERM").await;
-    let _ended = run.wait().await.expect_code(0);
-    for table in ["t_1", "t_250", "t_500"] {
-        assert_eq!(flow.folded(&format!("public.{table}"), &["id"], Through::Manifests).len(), 20, "{table}");
-    }
-    assert!(peak < 400 << 20, "{} MB", peak >> 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

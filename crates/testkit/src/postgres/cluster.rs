@@ -22,6 +22,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("shared_buffers", "64MB"),
     // The least there is: whatever is larger arrives while it runs, in all tests.
     ("logical_decoding_work_mem", "64kB"),
+    // So that a test can see what was asked for.
+    ("log_replication_commands", "on"),
     ("timezone", "UTC"),
     ("log_timezone", "UTC"),
 ];

@@ -1,19 +1,50 @@
-//! From a value in JSON to a literal that the server reads.
+//! JSON values as literals that PostgreSQL reads.
+
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::columns::Kind;
 
 /// The literal of `value`; `None` for null. Panics when the value does not look as `kind` says.
-pub(super) fn literal(kind: Kind, value: &Value) -> Option<String> {
-    if value.is_null() {
+pub(super) fn literal(kind: Kind, value: &RawValue) -> Option<String> {
+    let raw = value.get();
+    if raw == "null" {
         return None;
     }
-    let text = || value.as_str().unwrap_or_else(|| panic!("{kind:?} is {value}")).to_owned();
+    let nested = |kind: Kind, value: &RawValue| literal(kind, value).map(|it| quoted(&it));
     Some(match kind {
-        Kind::Text | Kind::Range | Kind::Other => text(),
+        Kind::Json => raw.to_owned(),
+        Kind::Array(item, delimiter) => {
+            let items = read::<Vec<Box<RawValue>>>(raw);
+            let items = items.iter().map(|value| nested(*item, value).unwrap_or("NULL".to_owned()));
+            format!("{{{}}}", items.collect::<Vec<_>>().join(&delimiter.to_string()))
+        }
+        Kind::Multirange => format!("{{{}}}", read::<Vec<String>>(raw).join(",")),
+        Kind::Composite(fields) => {
+            let Object(members) = read(raw);
+            assert_eq!(members.len(), fields.len(), "{kind:?} is {raw}");
+            let fields =
+                fields.iter().zip(&members).map(|(field, (_, value))| nested(*field, value).unwrap_or_default());
+            format!("({})", fields.collect::<Vec<_>>().join(","))
+        }
+        Kind::Hstore => {
+            let Object(members) = read(raw);
+            let value = |value: &RawValue| nested(Kind::Text, value).unwrap_or("NULL".to_owned());
+            let pairs = members.iter().map(|(key, it)| format!("{}=>{}", quoted(key), value(it)));
+            pairs.collect::<Vec<_>>().join(",")
+        }
+        flat => of_scalar(flat, &read(raw)),
+    })
+}
+
+fn of_scalar(kind: Kind, value: &Value) -> String {
+    let text = || value.as_str().unwrap_or_else(|| panic!("{kind:?} is {value}")).to_owned();
+    match kind {
         Kind::Bare => {
             assert!(value.is_i64() || value.is_u64() || value.is_boolean(), "{kind:?} is {value}");
             value.to_string()
@@ -26,7 +57,6 @@ pub(super) fn literal(kind: Kind, value: &Value) -> Option<String> {
             assert!(value.is_number(), "{kind:?} is {value}");
             value.to_string()
         }
-        Kind::Json => value.to_string(),
         Kind::Bytes => {
             let bytes = BASE64.decode(text()).unwrap_or_else(|error| panic!("{kind:?} is {value}: {error}"));
             bytes.iter().fold("\\x".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
@@ -39,32 +69,40 @@ pub(super) fn literal(kind: Kind, value: &Value) -> Option<String> {
             assert_eq!(time.replace(|c: char| c.is_ascii_digit(), "0"), shape, "{kind:?} is {value}");
             era(&text)
         }
-        Kind::Array(item, delimiter) => {
-            let items =
-                list(value).iter().map(|value| literal(*item, value).map_or("NULL".to_owned(), |it| quoted(&it)));
-            format!("{{{}}}", items.collect::<Vec<_>>().join(&delimiter.to_string()))
-        }
-        Kind::Multirange => {
-            let ranges: Vec<String> = list(value).iter().map(|range| range.as_str().unwrap().to_owned()).collect();
-            format!("{{{}}}", ranges.join(","))
-        }
-        Kind::Composite(fields) => {
-            let object = value.as_object().unwrap_or_else(|| panic!("{kind:?} is {value}"));
-            assert_eq!(object.len(), fields.len(), "{kind:?} is {value}");
-            let fields = fields.iter().zip(object.values());
-            let fields = fields.map(|(field, value)| literal(*field, value).map_or(String::new(), |it| quoted(&it)));
-            format!("({})", fields.collect::<Vec<_>>().join(","))
-        }
-        Kind::Hstore => {
-            let object = value.as_object().unwrap_or_else(|| panic!("{kind:?} is {value}"));
-            let value = |value: &Value| value.as_str().map_or("NULL".to_owned(), quoted);
-            object.iter().map(|(key, it)| format!("{}=>{}", quoted(key), value(it))).collect::<Vec<_>>().join(",")
-        }
-    })
+        _ => text(),
+    }
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().unwrap_or_else(|| panic!("an array is {value}"))
+/// Reads JSON; panics with it when it is not what is wanted.
+pub(super) fn read<T: DeserializeOwned>(raw: &str) -> T {
+    serde_json::from_str(raw).unwrap_or_else(|error| panic!("{error}: {raw}"))
+}
+
+/// An object's members in order.
+struct Object(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Object;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Object(members))
+    }
 }
 
 fn quoted(text: &str) -> String {

@@ -1,9 +1,10 @@
-# Prints each row of a table's Parquet objects, as JSON: operation, id, and each column's value as a literal of PostgreSQL.
-# parquet.py DIRECTORY flat|native
+# Prints each record of the Parquet objects below directories, as JSON: operation, what is unchanged, and its images with each
+# column's value as a literal of PostgreSQL.
+# parquet.py flat|native DIRECTORY...
 import base64, datetime, decimal, glob, json, math, sys
 import pyarrow as pa, pyarrow.parquet as pq
 
-directory, envelope = sys.argv[1:3]
+envelope, directories = sys.argv[1], sys.argv[2:]
 EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
@@ -40,7 +41,10 @@ def items(values, delimiter=","):
 
 def interval(scalar):
     months, days, micros = (scalar[name].as_py() for name in ("months", "days", "micros"))
-    return f"{months} mons {days} days {'-' if micros < 0 else ''}{time(abs(micros))}"
+    hours, minutes, seconds = time(abs(micros)).split(":")
+    sign = "-" if micros < 0 else ""
+    # As ISO 8601: servers before 16 do not read the ends of the type's range as they print them.
+    return f"P{months}M{days}DT{sign}{hours}H{sign}{minutes}M{sign}{seconds}S"
 
 
 def range_(scalar):
@@ -99,8 +103,7 @@ def literal(scalar):
         # A multirange's ranges are not quoted; an array's are. The field of an array's elements names its type.
         if of_ranges and b"pg.type" not in (kind.value_field.metadata or {}):
             return "{" + ",".join(values) + "}"
-        element = (kind.value_field.metadata or {}).get(b"pg.type", b"")
-        return items(values, ";" if element == b"box" else ",")
+        return items(values, (kind.value_field.metadata or {}).get(b"pg.delimiter", b",").decode())
     assert pa.types.is_struct(kind), kind
     return struct(scalar)
 
@@ -110,17 +113,23 @@ def uuid(scalar):
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
-for path in sorted(glob.glob(f"{directory}/**/*.parquet", recursive=True)):
-    table = pq.read_table(path)
-    images = ["after", "before"] if envelope == "native" else [None]
-    for row in range(table.num_rows):
-        operation = table.column("op" if envelope == "native" else "_op")[row].as_py()
-        for image in images:
-            if image is None:
-                values = {n: table.column(n)[row] for n in table.column_names if not n.startswith("_")}
-            else:
-                scalar = table.column(image)[row]
-                if not scalar.is_valid:
-                    continue
-                values = {field.name: scalar[field.name] for field in scalar.type}
-            print(json.dumps({"op": operation, "image": image, "values": {n: literal(v) for n, v in values.items()}}))
+def record(table, row):
+    at = lambda name: table.column(name)[row]
+    if envelope == "native":
+        names = ["after", "before", "key"]
+        images, op, unchanged = {}, "op", "unchanged"
+    else:
+        names = ["_old_key"]
+        images = {"row": {n: literal(at(n)) for n in table.column_names if not n.startswith("_")}}
+        op, unchanged = "_op", "_unchanged"
+    for name in names:
+        if name in table.column_names and at(name).is_valid:
+            images[name] = {field.name: literal(at(name)[field.name]) for field in at(name).type}
+    return {"op": at(op).as_py(), "unchanged": at(unchanged).as_py() or [], "images": images}
+
+
+for index, directory in enumerate(directories):
+    for path in sorted(glob.glob(f"{glob.escape(directory)}/**/*.parquet", recursive=True)):
+        table = pq.read_table(path)
+        for row in range(table.num_rows):
+            print(json.dumps({"directory": index, **record(table, row)}))
