@@ -133,7 +133,7 @@ impl Drop for Flow {
 
 /// The flow file. The source is behind the proxy, the checkpoints are not: losing them is the server's business.
 pub(super) fn document(shape: &Shape, proxy: &str, server: &str, store: &Store) -> String {
-    let Shape { format, envelope, roll_age, batch_kib, binary, .. } = shape;
+    let Shape { format, envelope, roll_age, batch_kib, binary, large, .. } = shape;
     let rows = shape.roll_rows.map(|rows| format!(", rows: {rows}")).unwrap_or_default();
     let checkpoint =
         if shape.checkpoint_in_postgres { format!("checkpoint: {{url: \"{server}\"}}\n") } else { String::new() };
@@ -146,6 +146,7 @@ source:
   tables: [accounts, documents, pages, scratch, events, journal]
   batch_size: {batch_kib}KiB
   binary: {binary}
+  {large}
   heartbeat: 200ms
 format: {format}
 envelope: {envelope}

@@ -30,6 +30,8 @@ pub(super) struct Shape {
     pub(super) roll_rows: Option<u64>,
     pub(super) batch_kib: u64,
     pub(super) binary: bool,
+    /// How large transactions travel, a line of the `source` section.
+    pub(super) large: &'static str,
     /// Checkpoints in the source's server, else in SQLite.
     pub(super) checkpoint_in_postgres: bool,
 }
@@ -104,6 +106,13 @@ impl Episode {
     }
 }
 
+/// Large transactions arrive while they run.
+const STREAMED: &str = "streaming: true";
+/// The same, until the room for them is used up, which is soon.
+const LIMITED: &str = "spill_limit: 256KiB";
+/// The server holds them until they commit.
+const HELD: &str = "streaming: false";
+
 impl Shape {
     /// Formats and stores take turns, so that a short run has them all; the rest is the dice's.
     fn new(number: u64, random: &mut Random) -> Self {
@@ -115,6 +124,7 @@ impl Shape {
             roll_rows: random.once_in(2).then(|| random.between(20, 2000)),
             batch_kib: random.pick(&[16, 64, 256, 4096]),
             binary: !random.once_in(4),
+            large: random.pick(&[STREAMED, STREAMED, LIMITED, HELD]),
             checkpoint_in_postgres: random.once_in(3),
         }
     }
@@ -176,7 +186,7 @@ impl fmt::Display for Shape {
         }
         let values = if self.binary { "binary" } else { "text" };
         let checkpoints = if self.checkpoint_in_postgres { "PostgreSQL" } else { "SQLite" };
-        write!(f, ", batches of {batch_kib} KiB, {values} values, checkpoints in {checkpoints}")
+        write!(f, ", batches of {batch_kib} KiB, {values} values, {}, checkpoints in {checkpoints}", self.large)
     }
 }
 
