@@ -238,9 +238,8 @@ pub(super) const COLUMNS: &[Column] = &[
         "interval",
         Other,
         &[
-            "'2562047788 hours 54.775807 seconds'",
-            "'-2562047788 hours -54.775808 seconds'",
             "'2147483647 months'",
+            "'-2147483647 hours'",
             "'0'",
             "'1 year 2 mons 3 days 04:05:06.789'",
             "'-1 year +2 mons -3 days +04:05:06.789'",
@@ -254,6 +253,10 @@ pub(super) const COLUMNS: &[Column] = &[
             "'-59:59.1'",
         ],
     ),
+    Column {
+        since: 15,
+        ..column("interval", Other, &["'2562047788 hours 54.775807 seconds'", "'-2562047788 hours -54.775808 seconds'"])
+    },
     column("interval year to month", Other, &["'1-2'"]),
     column(
         "inet",
