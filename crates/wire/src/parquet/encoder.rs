@@ -20,9 +20,6 @@ use crate::envelope::Transform;
 const FOOTER_BYTES_PER_COLUMN: usize = 700;
 const BYTES_PER_PAGE: usize = 250;
 
-/// What a column takes beside its values while a file is open: its parts of three schemas, of the properties and of the writer.
-const HELD_BYTES_PER_COLUMN: usize = 3 << 10;
-
 /// A page ends after this many rows at the latest.
 const PAGE_ROWS: usize = 20_000;
 
@@ -111,8 +108,7 @@ impl ObjectEncoder for ParquetEncoder {
     }
 
     fn memory_bytes(&self) -> usize {
-        let values = self.writer.memory_size() + self.writer.inner().capacity() + self.slices.memory_bytes();
-        values + self.leaves * HELD_BYTES_PER_COLUMN
+        self.writer.memory_size() + self.writer.inner().capacity() + self.slices.memory_bytes()
     }
 
     fn size_bytes(&self) -> u64 {
