@@ -3,7 +3,7 @@
 //!
 //! A test binary of its own, because it counts every allocation.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a failure here is a failed test")]
+#![expect(clippy::expect_used, reason = "a failure here is a failed test")]
 #![expect(unsafe_code, reason = "an allocator that counts is unsafe by its trait")]
 
 #[path = "decoder/allocations.rs"]

@@ -5,7 +5,7 @@ use ductstream_testkit::postgres::TestDatabase;
 use crate::cases::{Case, Read, SETUP, cases};
 
 /// Values that print longer than this are left out: the corpus is to be small.
-const VALUE_CHARACTERS: usize = 400;
+const VALUE_CHARACTERS: usize = 250;
 
 /// Rows that no publication has, and enough of them that the server streams the transaction around them.
 const FILLER: &str = "INSERT INTO filler SELECT repeat(md5(n::text), 60) FROM generate_series(1, 60) n";

@@ -18,6 +18,7 @@ mod columns;
 #[expect(dead_code, reason = "shared with the tests, which read what is written here")]
 mod format;
 mod history;
+mod transactions;
 
 use std::path::{Path, PathBuf};
 
@@ -67,7 +68,9 @@ const RECORDINGS: [Recording; 4] = [
 #[tokio::main]
 async fn main() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    std::fs::create_dir_all(corpus.join("values")).unwrap();
+    for part in ["values", "transactions"] {
+        std::fs::create_dir_all(corpus.join(part)).unwrap();
+    }
     for version in (OLDEST..).take(VERSIONS) {
         let database = Postgres::version(version.into()).await.database().await;
         history::make(&database, version).await;
@@ -101,10 +104,22 @@ async fn record(corpus: &Path, database: &TestDatabase, version: u8, recording: 
         write(corpus.join(format!("{name}.frames")), &input);
         println!("{name}: {} frames, {} bytes", frames.len(), input.len());
         if recording.name == "plain" && usize::from(version - OLDEST) == VERSIONS - 1 {
-            for (column, input) in columns::inputs(version - OLDEST, policy, &frames) {
-                write(corpus.join(format!("values/{column}-{format}")), &input);
-            }
+            write_parts(corpus, version - OLDEST, format, &frames);
         }
+    }
+}
+
+/// What is recorded of the newest version, column by column and transaction by transaction.
+fn write_parts(corpus: &Path, version: u8, format: &str, frames: &[Vec<u8>]) {
+    let policy = SpecialValues::Text;
+    for (column, input) in columns::inputs(version, policy, frames) {
+        write(corpus.join(format!("values/{column}-{format}")), &input);
+    }
+    // Every other one in each format, to keep the corpus small.
+    let parity = usize::from(format == "binary");
+    let transactions = transactions::inputs(version, policy, frames).into_iter().enumerate();
+    for (index, input) in transactions.filter(|(index, _)| index % 2 == parity) {
+        write(corpus.join(format!("transactions/{index:03}-{format}")), &input);
     }
 }
 

@@ -139,7 +139,7 @@ fn malformed(seed: &Seed, window: Index, options: u8, changes: Vec<Change>) -> V
 }
 
 fn connection() -> impl Strategy<Value = &'static Seed> {
-    any::<Index>().prop_map(|index| index.get(&*CONNECTIONS))
+    any::<Index>().prop_map(|index| index.get(&CONNECTIONS))
 }
 
 impl std::fmt::Debug for Seed {
@@ -149,7 +149,7 @@ impl std::fmt::Debug for Seed {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
 
     #[test]
     fn malformed_messages_are_errors_or_messages(
@@ -176,7 +176,7 @@ proptest! {
         policy in 0u8..3,
         changes in proptest::collection::vec((any::<Index>(), number()), 0..6),
     ) {
-        let mut input = index.get(&*COLUMNS).input.clone();
+        let mut input = index.get(&COLUMNS).input.clone();
         input[1] = policy;
         // The modifier and the values are changed, the type stays.
         let values = &mut input[HEADER + size_of::<u32>()..];
