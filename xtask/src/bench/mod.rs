@@ -13,15 +13,16 @@ mod source;
 mod transaction;
 mod workload;
 
+use std::fs::{self, File};
 use std::num::NonZeroUsize;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use plan::Plan;
 
 use crate::product;
 use crate::report::{Figure, Report, ReportOptions};
 use crate::servers::make_venv;
-use crate::workspace::say;
+use crate::workspace::{root, say};
 
 /// Measures the release build beside PostgreSQL's pg_recvlogical, each on a copy of the same slot
 #[derive(Debug, clap::Args)]
@@ -73,6 +74,7 @@ enum Part {
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         let baseline = self.report.baseline()?;
+        let _alone = alone()?;
         say("building ductstream for release");
         let plan = Plan::new(self, product::build(true)?);
         make_venv()?;
@@ -99,6 +101,15 @@ impl Bench {
         report.condition("PostgreSQL", crate::postgres::version(source::PROGRAMS)?);
         Ok(())
     }
+}
+
+/// Two benchmarks at once would measure each other, and write into the same directory. The lock ends with this process.
+fn alone() -> Result<File> {
+    let directory = root().join("target/bench");
+    fs::create_dir_all(&directory)?;
+    let lock = File::create(directory.join("lock"))?;
+    lock.try_lock().context("another benchmark runs in this checkout")?;
+    Ok(lock)
 }
 
 impl Part {
