@@ -35,6 +35,8 @@ SHOWN = 20
 exact_json = functools.partial(json.loads, parse_float=str)
 psycopg.types.json.set_json_loads(exact_json)
 differences = []
+# It would go to standard output.
+duckdb.execute("set enable_progress_bar = false")
 
 
 def differ(message):

@@ -122,7 +122,7 @@ impl Shape {
             envelope: random.pick(&["flat", "flat", "native"]),
             roll_age: Duration::from_millis(random.between(50, 400)),
             roll_rows: random.once_in(2).then(|| random.between(20, 2000)),
-            batch_kib: random.pick(&[16, 64, 256, 4096]),
+            batch_kib: random.pick(&[16, 64, 256, 1024]),
             binary: !random.once_in(4),
             large: random.pick(&[STREAMED, STREAMED, LIMITED, HELD]),
             checkpoint_in_postgres: random.once_in(3),

@@ -68,7 +68,7 @@ impl Store {
             Self::Directory(lake) => format!("    type: file\n    path: {}\n", lake.display()),
             Self::S3(S3 { at, .. }) => format!(
                 "    type: s3\n    bucket: {}\n    prefix: {PREFIX}\n    endpoint: {}\n    access_key_id: {}\n    \
-                 secret_access_key: {}\n    retry_for: 1s\n    request_timeout: 1s\n    part_size: 5MiB\n",
+                 secret_access_key: {}\n    retry_for: 8s\n    request_timeout: 3s\n    part_size: 5MiB\n",
                 at.bucket, at.endpoint, at.access_key, at.secret_key
             ),
         }

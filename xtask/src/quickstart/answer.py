@@ -7,4 +7,6 @@ import duckdb
 
 connection = duckdb.connect()
 connection.execute("set timezone = 'UTC'")
+# It would go to standard output.
+connection.execute("set enable_progress_bar = false")
 json.dump([connection.execute(query).fetchall() for query in json.load(sys.stdin)], sys.stdout)

@@ -3,6 +3,8 @@
 import glob, json, sys, duckdb
 
 root = sys.argv[1]
+# It would go to standard output.
+duckdb.execute("set enable_progress_bar = false")
 found = {}
 for cut in sorted(glob.glob(f"{root}/_cuts/*.json")):
     for entry in json.load(open(cut))["objects"]:
