@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ductstream_core::{Checkpoint, CheckpointStore, Error, Finding, Result, SchemaRecord};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, Row, Sqlite, SqlitePool, Transaction};
 
 use crate::SUBJECT;
 use crate::database::Doing;
@@ -59,7 +59,14 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT);
         // One connection: SQLite has one writer anyway, and a single one never waits for itself.
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let pool = SqlitePoolOptions::new().max_connections(1).after_release(|connection, _| {
+            Box::pin(async move {
+                // On a full disk SQLite ends the transaction itself, and sqlx goes on counting it: the connection is good for nothing more.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        });
+        let pool = pool.connect_lazy_with(options);
         let store = Self { pool, place: path.display().to_string() };
         store.migrate().await?;
         Ok(store)
