@@ -207,6 +207,12 @@ async fn answer(
     let (method, misbehaviour) = (request.method().clone(), faults.misbehaviour(request.method(), &path));
     let obeys = misbehaviour.is_none_or(Misbehaviour::obeys);
     let answer = if obeys { service.call(request.map(Body::from)).await? } else { Response::new(Body::empty()) };
+    // s3s-fs denies access to an upload that it does not know any more; S3 says that there is none.
+    let answer = if answer.status() == StatusCode::FORBIDDEN && path.contains("uploadId=") {
+        misbehaviour::no_such_upload()
+    } else {
+        answer
+    };
     match misbehaviour {
         Some(misbehaviour) => misbehaviour.distort(&method, &path, answer).await,
         None => Ok(answer),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here is a failed test")]
 
 mod changes;
+mod disk;
 mod examples;
 mod failover;
 mod faults;
@@ -11,6 +12,7 @@ mod in_progress;
 mod network;
 mod refusals;
 mod s3;
+mod s3_faults;
 mod sizes;
 mod standby;
 mod tls;

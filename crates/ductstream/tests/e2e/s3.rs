@@ -15,14 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const COLUMNS: &[&str] = &["id", "n", "note"];
 const PREFIX: &str = "lake/shop";
 
-async fn shop(version: u16) -> TestDatabase {
+pub(crate) async fn shop(version: u16) -> TestDatabase {
     let database = Postgres::version(version).await.database().await;
     database.execute("create table shop (id int primary key, n int not null, note text)").await;
     database
 }
 
 /// A flow into `server` with more settings of its destination, whose `out()` shows what is in the bucket below the prefix.
-fn flow(database: &TestDatabase, server: &S3Server, shape: &Shape<'_>, settings: &str) -> Flow {
+pub(crate) fn flow(database: &TestDatabase, server: &S3Server, shape: &Shape<'_>, settings: &str) -> Flow {
     let mut flow = Flow::new(database, shape);
     let file = format!("type: file\n    path: {}", flow.out().display());
     let s3 = format!(
@@ -37,11 +37,11 @@ fn flow(database: &TestDatabase, server: &S3Server, shape: &Shape<'_>, settings:
     flow
 }
 
-fn parquet(roll: &'static str) -> Shape<'static> {
+pub(crate) fn parquet(roll: &'static str) -> Shape<'static> {
     Shape { format: "parquet", destination: roll, ..Shape::default() }
 }
 
-async fn work(database: &TestDatabase, seed: u32) {
+pub(crate) async fn work(database: &TestDatabase, seed: u32) {
     let from = seed * 1000;
     database
         .execute(&format!(
@@ -53,7 +53,7 @@ async fn work(database: &TestDatabase, seed: u32) {
     database.execute("delete from shop where id % 5 = 1").await;
 }
 
-async fn agrees(flow: &Flow, database: &TestDatabase) {
+pub(crate) async fn agrees(flow: &Flow, database: &TestDatabase) {
     let expected = source_rows(database, "shop", COLUMNS).await;
     assert!(!expected.is_empty());
     for through in [Through::Manifests, Through::Glob] {
@@ -69,7 +69,7 @@ async fn agrees(flow: &Flow, database: &TestDatabase) {
 }
 
 /// Manifests name exactly the objects that are there, with their sizes, and objects are named by their first position.
-fn manifests_tell_the_truth(flow: &Flow) -> usize {
+pub(crate) fn manifests_tell_the_truth(flow: &Flow) -> usize {
     let mut named = Vec::new();
     for cut in flow.cuts() {
         for object in cut["objects"].as_array().unwrap() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ductstream_testkit::s3::{Moods, S3Server};
 
 /// Longer than the clients of these tests wait for an answer.
-const DELAY: Duration = Duration::from_millis(1200);
+const DELAY: Duration = Duration::from_millis(3200);
 
 fn main() {
     let Some(directory) = std::env::args_os().nth(1).map(PathBuf::from) else {

@@ -72,9 +72,16 @@ impl Misbehaviour {
 /// An answer; an error closes the connection.
 pub(super) type Answer = Result<HttpResponse, HttpError>;
 
-/// An answer with a status and, as S3 has it, an error document.
-pub(super) fn refusal(status: StatusCode) -> HttpResponse {
-    let code = if status == StatusCode::SERVICE_UNAVAILABLE { "SlowDown" } else { "InternalError" };
+/// What S3 says of an upload that was completed or aborted.
+pub(super) fn no_such_upload() -> HttpResponse {
+    error(StatusCode::NOT_FOUND, "NoSuchUpload")
+}
+
+fn refusal(status: StatusCode) -> HttpResponse {
+    error(status, if status == StatusCode::SERVICE_UNAVAILABLE { "SlowDown" } else { "InternalError" })
+}
+
+fn error(status: StatusCode, code: &str) -> HttpResponse {
     let mut response = Response::new(error_document(code).into());
     *response.status_mut() = status;
     response
