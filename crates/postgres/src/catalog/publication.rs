@@ -19,8 +19,6 @@ pub struct Publication {
     pub operations: [bool; 4],
     /// Whether changes of partitions are published as changes of their root.
     pub via_root: bool,
-    /// Whether stored generated columns are published.
-    pub generated_columns: bool,
     /// Whether the role may act as its owner.
     pub owned: bool,
 }
@@ -41,10 +39,8 @@ pub async fn load(connection: &mut Connection, names: &[String]) -> Result<Vec<P
 }
 
 async fn query(connection: &mut Connection, names: &[String]) -> Result<Vec<Publication>> {
-    // Generated columns can be published from version 18 on.
-    let generated = if connection.server_version_num() >= 180_000 { "pubgencols = 's'" } else { "false" };
     let sql = format!(
-        "SELECT pubname, puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, {generated}, \
+        "SELECT pubname, puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, \
          pg_catalog.pg_has_role(pubowner, 'USAGE') \
          FROM pg_catalog.pg_publication WHERE pubname IN ({}) ORDER BY pubname",
         literals(names)
@@ -59,8 +55,7 @@ fn read(row: &Row) -> Result<Publication> {
         all_tables: flag(1),
         operations: [flag(2), flag(3), flag(4), flag(5)],
         via_root: flag(6),
-        generated_columns: flag(7),
-        owned: flag(8),
+        owned: flag(7),
     })
 }
 
@@ -106,6 +101,28 @@ pub async fn same_columns(connection: &mut Connection, names: &[String]) -> Resu
     let tables = tables.iter().map(TableName::to_string).collect::<Vec<_>>().join(", ");
     Err(Error::configuration(format!("publications {} send different columns of {tables}", names.join(", ")))
         .with_remedy("give the table the same column list in each of them, or name one of them"))
+}
+
+/// The stored generated columns that the publications send, because they publish all of them or list them.
+///
+/// # Errors
+/// What the server answers, or the connection's.
+pub async fn generated_columns(connection: &mut Connection, names: &[String]) -> Result<BTreeSet<(TableName, String)>> {
+    // They can be published from version 18 on.
+    if connection.server_version_num() < 180_000 {
+        return Ok(BTreeSet::new());
+    }
+    let sql = format!(
+        "SELECT DISTINCT p.schemaname, p.tablename, a.attname FROM pg_catalog.pg_publication_tables p \
+         JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname \
+         JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (p.attnames) \
+         WHERE a.attgenerated = 's' AND p.pubname IN ({})",
+        literals(names)
+    );
+    let rows = connection.simple_query(&sql).await?;
+    let columns = rows.iter().map(|row| row.require::<String>(2)).collect::<Result<Vec<_>>>()?;
+    Ok(table_names(&rows)?.into_iter().zip(columns).collect())
 }
 
 /// The tables that were put into a publication by name.

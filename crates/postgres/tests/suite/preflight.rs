@@ -244,3 +244,49 @@ async fn a_server_that_cannot_replicate_is_told_how_to() {
         find(&findings, Severity::Error, "replication", "");
     }
 }
+
+#[tokio::test]
+async fn what_a_version_does_not_have_is_found_and_so_is_what_makes_a_failover_lose_changes() {
+    for database in databases().await {
+        database.execute("create table t (id int primary key)").await;
+        let version: u32 = database.query_value("show server_version_num").await.parse().unwrap();
+        let findings = check(&database, r#""tables": ["t"], "origin": "none""#).await;
+        match version {
+            160_000.. => assert!(problems(&findings).is_empty(), "{findings:#?}"),
+            _ => drop(find(&findings, Severity::Error, "origin", "PostgreSQL 16 or later")),
+        }
+        let findings = check(&database, r#""tables": ["t"], "failover": true"#).await;
+        if version < 170_000 {
+            find(&findings, Severity::Error, "failover", "from PostgreSQL 17 on");
+            continue;
+        }
+        find(&findings, Severity::Ok, "failover", "the next start has standbys keep the slot");
+        find(&findings, Severity::Warning, "synchronized_standby_slots", "is empty");
+        let slot = format!("ductstream_{}", database.name());
+        database
+            .execute(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput', false, false, true)"))
+            .await;
+        let findings = check(&database, r#""tables": ["t"], "failover": true"#).await;
+        find(&findings, Severity::Ok, "failover", "standbys keep the slot");
+    }
+}
+
+#[tokio::test]
+async fn generated_columns_that_a_publication_lists_are_not_missed() {
+    for database in databases().await {
+        if database.query_value("show server_version_num").await.parse::<u32>().unwrap() < 180_000 {
+            continue;
+        }
+        database
+            .execute(
+                "create table g (id int primary key, a int, twice int generated always as (a * 2) stored,
+                                 thrice int generated always as (a * 3) virtual);
+                 create publication listed for table g (id, twice); create publication plain for table g",
+            )
+            .await;
+        let findings = check(&database, r#""publication": "listed""#).await;
+        assert!(!find(&findings, Severity::Warning, "public.g", "thrice").message.contains("twice"));
+        let findings = check(&database, r#""publication": "plain""#).await;
+        find(&findings, Severity::Warning, "public.g", "thrice, twice");
+    }
+}

@@ -20,12 +20,12 @@ pub(super) struct Published {
 }
 
 /// What the publications say about all of their tables.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Sends {
     /// Whether updates or deletes are published.
     pub(super) old_rows: bool,
-    /// Whether stored generated columns are published.
-    pub(super) generated_columns: bool,
+    /// The stored generated columns that are published.
+    pub(super) generated_columns: BTreeSet<(TableName, String)>,
     /// Whether the flow is what would begin to publish the tables.
     pub(super) from_now_on: bool,
 }
@@ -58,15 +58,17 @@ async fn existing(look: &mut Look<'_>, names: &[String]) -> Result<Published> {
         findings.push(failed(&subject, &error));
     }
     findings.extend(publications.iter().filter_map(lacks_operations));
-    Ok(Published { findings, tables, sends: sends(&publications, false) })
+    let sends = sends(look, &publications, false).await?;
+    Ok(Published { findings, tables, sends })
 }
 
-fn sends(publications: &[Publication], from_now_on: bool) -> Sends {
-    Sends {
+async fn sends(look: &mut Look<'_>, publications: &[Publication], from_now_on: bool) -> Result<Sends> {
+    let names: Vec<_> = publications.iter().map(|found| found.name.clone()).collect();
+    Ok(Sends {
         old_rows: publications.iter().any(|found| found.operations[1] || found.operations[2]),
-        generated_columns: publications.iter().any(|found| found.generated_columns),
+        generated_columns: publication::generated_columns(&mut look.sql, &names).await?,
         from_now_on,
-    }
+    })
 }
 
 fn lacks_operations(publication: &Publication) -> Option<Finding> {
@@ -91,11 +93,11 @@ async fn own(look: &mut Look<'_>) -> Result<Published> {
     let name = default_publication(look.flow);
     let (findings, sends) = match publication::find(&mut look.sql, &name).await? {
         None => {
-            let all = Sends { old_rows: true, generated_columns: false, from_now_on: true };
+            let all = Sends { old_rows: true, generated_columns: BTreeSet::new(), from_now_on: true };
             (create(look, &name, &wanted).await?, all)
         }
         Some(found) => {
-            let sends = sends(std::slice::from_ref(&found), true);
+            let sends = sends(look, std::slice::from_ref(&found), true).await?;
             (keep(look, &found, &wanted).await?, sends)
         }
     };

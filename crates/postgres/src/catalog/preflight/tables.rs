@@ -57,7 +57,8 @@ fn unidentifiable(subject: &str, part: &Table, sends: &Sends) -> Finding {
 
 fn generated(subject: &str, table: &Table, sends: &Sends) -> Option<Finding> {
     let [stored, computed] = &table.generated;
-    let missing: Vec<_> = computed.iter().chain(stored.iter().filter(|_| !sends.generated_columns)).cloned().collect();
+    let sent = |column: &&String| sends.generated_columns.contains(&(table.name.clone(), column.to_string()));
+    let missing: Vec<_> = computed.iter().chain(stored.iter().filter(|column| !sent(column))).cloned().collect();
     (!missing.is_empty()).then(|| {
         let message = format!("generated columns are not published: {}", missing.join(", "));
         Finding::warning(subject, message, "compute them at the destination, or make them ordinary columns")
