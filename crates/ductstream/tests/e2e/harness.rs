@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ductstream_testkit::postgres::TestDatabase;
-use ductstream_testkit::process::PATIENCE;
+use ductstream_testkit::process::{PATIENCE, eventually};
 use ductstream_testkit::python;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -213,6 +213,13 @@ pub(crate) fn peak_memory_bytes(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
+}
+
+/// Waits until the standby has replayed everything that the primary has written.
+pub(crate) async fn replayed(primary: &TestDatabase, standby: &TestDatabase) {
+    let end = primary.query_value("select pg_current_wal_flush_lsn()").await;
+    let reached = format!("select pg_last_wal_replay_lsn() >= '{end}'");
+    eventually("the standby to follow", || async { standby.query_value(&reached).await == "t" }).await;
 }
 
 /// Sends a signal to a child.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ductstream_testkit::postgres::{Cluster, TestDatabase, supported_versions};
 use ductstream_testkit::process::{Process, eventually};
 
-use crate::harness::{DUCTSTREAM, Flow, Shape, Through, signal, source_rows};
+use crate::harness::{DUCTSTREAM, Flow, Shape, Through, replayed, signal, source_rows};
 
 const COLUMNS: &[&str] = &["id", "n"];
 
@@ -22,13 +22,6 @@ fn reading(database: &TestDatabase) -> Flow {
     let mut flow = Flow::new(database, &Shape { destination: "roll: {age: 100ms}", ..Shape::default() });
     flow.edit("tables: [\"public.*\"]", "publication: shop");
     flow
-}
-
-/// Waits until the standby has replayed everything that the primary has written.
-async fn replayed(primary: &TestDatabase, standby: &TestDatabase) {
-    let end = primary.query_value("select pg_current_wal_flush_lsn()").await;
-    let reached = format!("select pg_last_wal_replay_lsn() >= '{end}'");
-    eventually("the standby to follow", || async { standby.query_value(&reached).await == "t" }).await;
 }
 
 /// The first start on a standby, whose primary is idle until the flow says what it waits for.
