@@ -69,7 +69,7 @@ impl Chaos {
 
     pub(crate) fn run(&self) -> Result<()> {
         let baseline = self.baseline.as_deref().map(Report::read).transpose()?;
-        Servers { all_postgres: ![15, 18].contains(&self.postgres) }.run()?;
+        Servers { all_postgres: ![14, 18].contains(&self.postgres) }.run()?;
         say("building ductstream and the S3 server");
         let programs = Programs {
             ductstream: product::build_for_tests("ductstream", self.release)?,
