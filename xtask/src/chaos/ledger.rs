@@ -91,8 +91,6 @@ pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
-
     use super::*;
 
     fn lake(name: &str) -> PathBuf {
@@ -103,9 +101,11 @@ mod tests {
         lake
     }
 
+    type Change = fn(&Path);
+
     #[test]
     fn a_change_of_what_was_committed_is_found_and_one_of_something_else_is_none() {
-        let changes: [(&str, fn(&Path), bool); 4] = [
+        let changes: [(&str, Change, bool); 4] = [
             ("other", |lake| fs::write(lake.join("b"), "b").unwrap(), true),
             ("longer", |lake| fs::write(lake.join("a"), "aa").unwrap(), false),
             ("gone", |lake| fs::remove_file(lake.join("a")).unwrap(), false),

@@ -28,7 +28,7 @@ impl Random {
 
     /// True once in `times`.
     pub(super) fn once_in(&mut self, times: u64) -> bool {
-        self.next() % times == 0
+        self.next().is_multiple_of(times)
     }
 
     /// One of several, none of which is more likely than another.

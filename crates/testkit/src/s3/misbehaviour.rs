@@ -159,7 +159,7 @@ impl Moods {
         };
         let dice = mix(self.seed ^ mix(number));
         let choice = (dice >> 32) as usize % self.choices.len();
-        (dice % self.once_in == 0).then(|| self.choices[choice])
+        dice.is_multiple_of(self.once_in).then(|| self.choices[choice])
     }
 }
 
