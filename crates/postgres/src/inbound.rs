@@ -53,7 +53,8 @@ impl Inbound {
         Self { read, buffer, pace, drained_at: Instant::now(), silence_limit, shared }
     }
 
-    /// Reads until at least one more byte is here, and then all that is. Cancel-safe.
+    /// Reads until at least one more byte is here, and then all that is. Returns without any once after a load, when the reader has caught up:
+    /// what was kept back for more to come must not wait for it any longer. Cancel-safe.
     ///
     /// # Errors
     /// When the connection is lost, or nothing was heard for longer than the silence limit.
@@ -68,6 +69,9 @@ impl Inbound {
             }
         }
         let mut drained = self.drain()?;
+        if drained == 0 && self.pace.caught_up() {
+            return Ok(());
+        }
         if drained == 0 {
             let waited = timeout(self.silence_limit, self.read.read_buf(&mut self.buffer)).await;
             let read = waited.map_err(|_| silent(self.silence_limit))?;
@@ -212,7 +216,24 @@ fn silent(limit: Duration) -> Error {
 mod tests {
     use ductstream_core::ErrorKind;
 
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+    use crate::connect::Stream;
+
+    #[tokio::test]
+    async fn a_reader_that_catches_up_says_so_before_it_waits_for_more() {
+        let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
+        let (read, _write) = Stream::Unix(ours).into_split().unwrap();
+        let mut inbound = Inbound::new(read, BytesMut::new(), Duration::from_secs(3600), Shared::new());
+        theirs.write_all(&[0; 64 << 10]).await.unwrap();
+        inbound.read().await.unwrap();
+        assert!(inbound.is_loaded(), "a long read is load");
+        while inbound.is_loaded() {
+            let read = timeout(Duration::from_secs(60), inbound.read()).await;
+            read.expect("nothing more comes, and what was kept back has to go on").unwrap();
+        }
+    }
 
     #[test]
     fn a_warning_that_a_publication_is_skipped_is_an_error_and_other_notices_are_not() {

@@ -61,6 +61,12 @@ impl Pace {
         self.loaded.then_some(self.pause)
     }
 
+    /// Notes that nothing is there to read; returns whether the reader was behind until now.
+    pub(crate) fn caught_up(&mut self) -> bool {
+        self.quick_drains = 0;
+        std::mem::take(&mut self.loaded)
+    }
+
     /// Learns from a drain of `bytes`, `since` the drain before.
     pub(crate) fn drained(&mut self, bytes: usize, since: Duration) {
         if self.loaded {
@@ -85,7 +91,7 @@ mod tests {
             assert_eq!(pace.pause(), None);
             pace.drained(1 << 20, LONG);
             assert!(pace.pause().is_some());
-            pace.drained(0, LONG);
+            assert!(pace.caught_up() && !pace.caught_up(), "it says so once");
             assert_eq!(pace.pause(), None);
         }
     }
