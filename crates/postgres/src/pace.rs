@@ -63,7 +63,8 @@ impl Pace {
 
     /// Notes that nothing is there to read; returns whether the reader was behind until now.
     pub(crate) fn caught_up(&mut self) -> bool {
-        self.quick_drains = 0;
+        // Where more comes at once, the sender had only paused for a moment: that is load again, without further proof.
+        self.quick_drains = QUICK_DRAINS - 1;
         std::mem::take(&mut self.loaded)
     }
 
@@ -93,6 +94,17 @@ mod tests {
             assert!(pace.pause().is_some());
             assert!(pace.caught_up() && !pace.caught_up(), "it says so once");
             assert_eq!(pace.pause(), None);
+        }
+    }
+
+    #[test]
+    fn after_a_moment_without_bytes_the_load_goes_on_and_after_a_longer_one_it_is_over() {
+        for (since, loaded) in [(QUICK / 2, true), (LONG, false)] {
+            let mut pace = Pace::unix();
+            pace.drained(1 << 20, LONG);
+            assert!(pace.caught_up());
+            pace.drained(150, since);
+            assert_eq!(pace.pause().is_some(), loaded);
         }
     }
 
