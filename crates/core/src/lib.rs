@@ -2,8 +2,8 @@
 //!
 //! What is here: positions ([`Lsn`], [`Position`]), table schemas ([`TableSchema`]), change batches held as Arrow columns
 //! ([`ChangeBatch`], [`TableChunk`]), barriers ([`Barrier`]), checkpoints ([`Checkpoint`]), errors named by what the caller does
-//! next ([`Error`], [`ErrorKind`]), and the four traits of the data plane: [`Source`], [`Destination`], [`Codec`],
-//! [`CheckpointStore`].
+//! next ([`Error`], [`ErrorKind`]), and the traits of the data plane: [`Source`], [`Destination`], [`Codec`] for files,
+//! [`MessageCodec`] for topics, [`CheckpointStore`].
 //!
 //! What is not here: input and output of any kind, settings, wire formats. This crate depends on Arrow arrays and on
 //! nothing that opens a socket or a file.
@@ -14,6 +14,7 @@ mod codec;
 mod destination;
 mod error;
 mod finding;
+mod message;
 mod position;
 mod source;
 mod table;
@@ -26,6 +27,7 @@ pub use codec::{Codec, Envelope, ObjectEncoder, WireFormat};
 pub use destination::{Accepted, Capabilities, Destination, DestinationStart, DestinationStatus, Durable};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use finding::{Finding, Severity};
+pub use message::{MessageCodec, MessageEncoder, MessageSpan, Messages};
 pub use position::{Lsn, ParseLsnError, Position};
 pub use source::{Acknowledge, Source, SourceOpened, SourceStart, SourceStatus};
 pub use table::{Column, PgType, ReplicaIdentity, TableName, TableSchema, metadata};

@@ -108,12 +108,8 @@ impl Scene {
             format!("select count(*) from pg_stat_replication_slots where slot_name = 'ductstream_{slot}' and {what}")
         };
         let wanted = match self.size {
-            Size::Small => {
-                // A slot of which the server has counted nothing shows nothing.
-                let large = self.database.query_value(&counted("(stream_txns > 0 or spill_txns > 0)")).await;
-                assert_eq!(large, "0", "a transaction was large to the decoder");
-                return;
-            }
+            // Nothing to make sure of: what other databases of the server change in their catalogs counts for every decoder's memory.
+            Size::Small => return,
             // What cannot be sent yet, for want of the rest of a large value, is spilled still.
             Size::Streamed => counted("stream_txns > 0"),
             Size::Spilled => counted("stream_txns = 0 and spill_txns > 0"),
