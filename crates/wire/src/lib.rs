@@ -16,12 +16,14 @@ pub mod envelope;
 mod json;
 mod limits;
 mod parquet;
+mod registry;
 mod settings;
 
 pub use codec::build;
 pub use describe::{Shapes, describe};
 pub use json::{JsonCodec, JsonLines};
 pub use parquet::ParquetCodec;
+pub use registry::{SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject};
 pub use settings::{
     JsonCompression, JsonSettings, NumericJson, ParquetCompression, ParquetSettings, ParquetStatistics, WireSettings,
 };
