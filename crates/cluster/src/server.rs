@@ -308,7 +308,7 @@ fn make_directory(account: &Account) -> Result<PathBuf> {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let mut seed = [0; 2];
     fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
     let start = u16::from_ne_bytes(seed) % PORTS.len() as u16;

@@ -2,6 +2,7 @@
 //!
 //! - [`postgres`]: real PostgreSQL servers, a database per test
 //! - [`s3`]: an S3-protocol server over HTTP
+//! - [`registry`]: a schema registry that is not ours
 //! - [`python`]: readers that are not ours
 //! - [`proxy`]: a network that fails on request
 //! - [`process`]: the built binary as a child process, and [`process::eventually`] to wait for conditions
@@ -19,4 +20,5 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod python;
+pub mod registry;
 pub mod s3;
