@@ -13,13 +13,15 @@ use ductstream_wire::{JsonLines, WireSettings};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::connectors::admit;
 use crate::destination::{NullDestination, SharedOutput, StdoutDestination};
-use crate::flow::{DestinationKind, Flow, SourceKind};
+use crate::flow::{DestinationKind, DestinationSettings, Flow, SourceKind};
 
 /// A flow's source, codec and destinations.
 pub struct FlowComponents {
     flow: Flow,
-    codec: Arc<dyn Codec>,
+    /// One for each destination, in their order.
+    codecs: Vec<Arc<dyn Codec>>,
     stdout: SharedOutput,
     closed: CancellationToken,
     /// Shared by all attempts: what one has found out about the disk holds for the next.
@@ -32,10 +34,13 @@ impl FlowComponents {
     /// # Errors
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a destination cannot do what the flow asks.
     pub fn new(flow: Flow, closed: CancellationToken) -> Result<Self> {
-        let codec = codec(&flow)?;
-        let components = Self { flow, codec, stdout: Arc::new(Mutex::new(std::io::stdout())), closed, spill: None };
-        for (name, destination) in components.build()? {
-            admit(&components.flow, &name, &*destination)?;
+        let codecs = flow.destinations.iter().map(|destination| codec(&flow, destination)).collect::<Result<_>>()?;
+        let components = Self { flow, codecs, stdout: Arc::new(Mutex::new(std::io::stdout())), closed, spill: None };
+        for (index, (name, destination)) in components.build()?.into_iter().enumerate() {
+            // What a type can do, the flow file was checked for; what this one can do with its settings, it says itself.
+            admit(&components.flow, index, &destination.capabilities()).map_err(|misfit| {
+                Error::configuration(format!("destination {name}: {}", misfit.message)).with_remedy(misfit.remedy)
+            })?;
         }
         Ok(components)
     }
@@ -55,19 +60,20 @@ impl FlowComponents {
     }
 
     fn build(&self) -> Result<Vec<(String, Box<dyn Destination>)>> {
-        let destinations = self.flow.destinations.iter();
-        destinations.map(|settings| Ok((settings.name.to_string(), self.destination(&settings.kind)?))).collect()
+        let destinations = self.flow.destinations.iter().zip(&self.codecs);
+        destinations
+            .map(|(settings, codec)| Ok((settings.name.to_string(), self.destination(settings, codec.clone())?)))
+            .collect()
     }
 
-    fn destination(&self, kind: &DestinationKind) -> Result<Box<dyn Destination>> {
-        let codec = self.codec.clone();
-        Ok(match kind.clone() {
+    fn destination(&self, settings: &DestinationSettings, codec: Arc<dyn Codec>) -> Result<Box<dyn Destination>> {
+        Ok(match settings.kind.clone() {
             DestinationKind::S3(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::Gcs(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::Azure(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::File(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::Stdout(_) => {
-                let lines = JsonLines::new(self.flow.envelope, self.flow.json.clone())?;
+                let lines = JsonLines::new(codec.envelope(), self.flow.json.clone())?;
                 Box::new(StdoutDestination::new(self.stdout.clone(), lines, self.closed.clone()))
             }
             DestinationKind::Null(_) => Box::new(NullDestination::default()),
@@ -91,30 +97,16 @@ impl Components for FlowComponents {
     }
 }
 
-/// The codec of the flow's format and envelope.
+/// The codec of the format and envelope of one of the flow's destinations.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when there is none in this version.
-pub fn codec(flow: &Flow) -> Result<Arc<dyn Codec>> {
-    ductstream_wire::build(flow.format, flow.envelope, &wire_settings(flow))
+pub fn codec(flow: &Flow, destination: &DestinationSettings) -> Result<Arc<dyn Codec>> {
+    let (format, envelope) = flow.wire(destination);
+    ductstream_wire::build(format, envelope, &wire_settings(flow))
 }
 
 /// How the flow's formats are written.
 pub fn wire_settings(flow: &Flow) -> WireSettings {
     WireSettings { parquet: flow.parquet.clone(), json: flow.json.clone() }
-}
-
-/// Refuses a destination that cannot deliver what the flow carries.
-fn admit(flow: &Flow, name: &str, destination: &dyn Destination) -> Result<()> {
-    let can = destination.capabilities();
-    if can.formats.contains(&flow.format) && can.envelopes.contains(&flow.envelope) {
-        return Ok(());
-    }
-    let message = format!("destination {name} does not take {} in the envelope {}", flow.format, flow.envelope);
-    let names = |list: Vec<String>| list.join(", ");
-    Err(Error::configuration(message).with_remedy(format!(
-        "set `format` to one of: {}; and `envelope` to one of: {}",
-        names(can.formats.iter().map(ToString::to_string).collect()),
-        names(can.envelopes.iter().map(ToString::to_string).collect())
-    )))
 }

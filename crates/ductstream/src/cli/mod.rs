@@ -6,6 +6,7 @@ mod change;
 mod check;
 mod cleanup;
 mod completions;
+mod connectors;
 mod exit;
 mod init;
 mod output;
@@ -80,6 +81,7 @@ enum Command {
     Tail(tail::TailArgs),
     Slot(slot::SlotArgs),
     Cleanup(cleanup::CleanupArgs),
+    Connectors(connectors::ConnectorsArgs),
     Completions(completions::CompletionsArgs),
     /// Print the JSON Schema of flow files
     #[command(hide = true)]
@@ -133,6 +135,7 @@ impl Cli {
             Command::Tail(args) => tail::run(args, global, screen).await,
             Command::Slot(args) => slot::run(args, screen).await,
             Command::Cleanup(args) => cleanup::run(args, global, screen).await,
+            Command::Connectors(args) => connectors::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::FlowSchema => completions::flow_schema(),
         }

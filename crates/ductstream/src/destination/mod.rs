@@ -1,7 +1,7 @@
 //! The destinations that need no crate of their own.
 
-mod null;
-mod stdout;
+pub(crate) mod null;
+pub(crate) mod stdout;
 
 pub use null::NullDestination;
 pub use stdout::{SharedOutput, StdoutDestination};

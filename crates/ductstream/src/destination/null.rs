@@ -8,7 +8,8 @@ use ductstream_core::{
     Position, Result, WireFormat,
 };
 
-const CAPABILITIES: Capabilities = Capabilities {
+/// What a destination that keeps nothing can do.
+pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     operations: &[Op::Insert, Op::Update, Op::Delete, Op::Truncate, Op::Load, Op::Ddl, Op::Message],
     formats: &[WireFormat::Arrow, WireFormat::Parquet, WireFormat::Avro, WireFormat::Proto, WireFormat::Json],
     envelopes: &[Envelope::Native, Envelope::Flat, Envelope::Debezium],

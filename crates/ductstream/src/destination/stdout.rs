@@ -12,7 +12,8 @@ use ductstream_wire::JsonLines;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-const CAPABILITIES: Capabilities = Capabilities {
+/// What standard output can do.
+pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     operations: &[Op::Insert, Op::Update, Op::Delete, Op::Truncate, Op::Load],
     formats: &[WireFormat::Json],
     envelopes: &[Envelope::Native, Envelope::Flat],

@@ -19,6 +19,7 @@ use std::path::Path;
 
 use ductstream_core::{Error, Result};
 
+pub(crate) use settings::{ENVELOPES, FORMATS};
 pub(crate) use validate::object_store;
 
 pub use name::FlowName;

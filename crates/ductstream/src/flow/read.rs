@@ -9,12 +9,22 @@ use super::settings::{
     DestinationKind, DestinationSettings, ENVELOPES, FORMATS, Flow, SourceKind, default_envelope, default_memory_limit,
 };
 use super::tree::{Kind, Node};
+use crate::connectors::DESTINATIONS;
 
 /// The fields of a flow file. A test holds them against the JSON Schema.
-pub(crate) const FIELDS: [&str; 10] =
-    ["name", "source", "format", "envelope", "destinations", "checkpoint", "memory_limit", "retry", "parquet", "json"];
-
-const DESTINATIONS: [&str; 6] = ["s3", "gcs", "azure", "file", "stdout", "null"];
+pub(crate) const FIELDS: [&str; 11] = [
+    "name",
+    "source",
+    "format",
+    "envelope",
+    "enforce_format",
+    "destinations",
+    "checkpoint",
+    "memory_limit",
+    "retry",
+    "parquet",
+    "json",
+];
 
 /// Reads a whole flow file. What no single field can know is left to [`validate`](super::validate).
 pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
@@ -25,6 +35,7 @@ pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
         source: source(section.field("source")?)?,
         format: format(section.field("format")?)?,
         envelope: section.0.get("envelope").map_or(Ok(default_envelope()), envelope)?,
+        enforce_format: section.optional("enforce_format")?.unwrap_or_default(),
         destinations: destinations(section.field("destinations")?)?,
         checkpoint: section.optional("checkpoint")?.unwrap_or_default(),
         memory_limit: section.optional("memory_limit")?.unwrap_or_else(default_memory_limit),
@@ -53,7 +64,7 @@ fn destinations(node: &Node) -> Result<Vec<DestinationSettings>, Problem> {
 }
 
 fn destination(node: &Node) -> Result<DestinationSettings, Problem> {
-    const TAKEN: [&str; 2] = ["name", "type"];
+    const TAKEN: [&str; 4] = ["name", "type", "format", "envelope"];
     let section = Section::new(node)?;
     let kind = section.type_name()?;
     let kind = match kind {
@@ -63,9 +74,14 @@ fn destination(node: &Node) -> Result<DestinationSettings, Problem> {
         "file" => DestinationKind::File(section.settings(&TAKEN)?),
         "stdout" => DestinationKind::Stdout(section.settings(&TAKEN)?),
         "null" => DestinationKind::Null(section.settings(&TAKEN)?),
-        _ => return Err(unknown_type(node, kind, &DESTINATIONS, &["kafka"])),
+        _ => return Err(unknown_type(node, kind, &DESTINATIONS.map(|known| known.name), &["kafka"])),
     };
-    Ok(DestinationSettings { name: section.required("name")?, kind })
+    Ok(DestinationSettings {
+        name: section.required("name")?,
+        format: section.0.get("format").map(format).transpose()?,
+        envelope: section.0.get("envelope").map(envelope).transpose()?,
+        kind,
+    })
 }
 
 /// `later` are types that the flow file knows and this version does not build.

@@ -29,13 +29,16 @@ pub struct Flow {
     pub name: FlowName,
     /// Where changes come from.
     pub source: SourceKind,
-    /// The flow's wire format.
+    /// The wire format of every destination that does not set its own.
     #[schemars(schema_with = "format_schema")]
     pub format: WireFormat,
-    /// The shape of an encoded change: `flat` (the row's own columns, then `_op` and other `_` columns) or `native` (operation, key, before,
+    /// The shape of an encoded change at every destination that does not set its own: `flat` (the row's own columns, then `_op` and other `_` columns) or `native` (operation, key, before,
     /// after, position).
     #[schemars(default = "default_envelope", schema_with = "envelope_schema")]
     pub envelope: Envelope,
+    /// Make `format` binding: a destination with another one is refused.
+    #[schemars(default)]
+    pub enforce_format: bool,
     /// Where changes go. Every destination gets every change.
     #[schemars(length(min = 1))]
     pub destinations: Vec<DestinationSettings>,
@@ -49,10 +52,10 @@ pub struct Flow {
     /// Pauses between attempts after a failure that may pass. A flow tries for ever.
     #[schemars(default)]
     pub retry: RetrySettings,
-    /// How Parquet is written; only with `format: parquet`.
+    /// How Parquet is written; only when the flow or a destination has `format: parquet`.
     #[schemars(default)]
     pub parquet: ParquetSettings,
-    /// How JSON is written; only with `format: json`.
+    /// How JSON is written; only when the flow or a destination has `format: json`.
     #[schemars(default)]
     pub json: JsonSettings,
 }
@@ -71,6 +74,12 @@ pub enum SourceKind {
 pub struct DestinationSettings {
     /// The destination's name, unique in the flow. Its progress is kept under this name.
     pub name: FlowName,
+    /// The wire format of this destination, when it is not the flow's.
+    #[schemars(default, schema_with = "format_schema")]
+    pub format: Option<WireFormat>,
+    /// The shape of an encoded change at this destination, when it is not the flow's.
+    #[schemars(default, schema_with = "envelope_schema")]
+    pub envelope: Option<Envelope>,
     /// What it is.
     #[schemars(flatten)]
     pub kind: DestinationKind,
@@ -111,6 +120,13 @@ pub struct CheckpointSettings {
     /// `postgresql://...` or `sqlite:PATH`. By default the file `checkpoints.db` in the state directory.
     #[serde(default)]
     pub url: Option<String>,
+}
+
+impl Flow {
+    /// How changes are written to one of the flow's destinations: as it says, else as the flow does.
+    pub fn wire(&self, destination: &DestinationSettings) -> (WireFormat, Envelope) {
+        (destination.format.unwrap_or(self.format), destination.envelope.unwrap_or(self.envelope))
+    }
 }
 
 fn format_schema(_: &mut SchemaGenerator) -> Schema {

@@ -10,6 +10,7 @@ use ductstream_wire::JsonCompression;
 use super::problem::Problem;
 use super::settings::{DestinationKind, Flow, SourceKind};
 use super::tree::Node;
+use crate::connectors::{DestinationType, admit};
 
 /// Longest name of a replication slot and of a publication (`NAMEDATALEN` - 1).
 const MAX_NAME: usize = 63;
@@ -94,23 +95,19 @@ fn destinations(flow: &Flow, root: &Node) -> Result<(), Problem> {
             let message = format!("destinations[{first}] writes to the same place");
             return Err(Problem::on(node, message).remedy("give each destination a `prefix` or `path` of its own"));
         }
-        one_destination(&destination.kind, flow, node)?;
+        one_destination(flow, index, node)?;
     }
     Ok(())
 }
 
-fn one_destination(kind: &DestinationKind, flow: &Flow, node: &Node) -> Result<(), Problem> {
+fn one_destination(flow: &Flow, index: usize, node: &Node) -> Result<(), Problem> {
+    let kind = &flow.destinations[index].kind;
+    admit(flow, index, &DestinationType::of(kind).capabilities)
+        .map_err(|misfit| Problem::on(node.get(misfit.field).unwrap_or(node), misfit.message).remedy(misfit.remedy))?;
     if let Some(settings) = object_store(kind) {
         return settings.validate().map_err(|error| refused(node, &error));
     }
-    if !matches!(kind, DestinationKind::Stdout(_)) {
-        return Ok(());
-    }
-    if flow.format != WireFormat::Json {
-        let message = format!("standard output takes JSON, and the flow's format is {}", flow.format);
-        return Err(Problem::on(node, message).remedy("set `format: json`"));
-    }
-    if flow.json.compression != JsonCompression::None {
+    if matches!(kind, DestinationKind::Stdout(_)) && flow.json.compression != JsonCompression::None {
         return Err(Problem::on(node, "standard output is not compressed, and the flow's JSON is")
             .remedy("remove `json.compression`, and pipe the output into a program that compresses"));
     }
@@ -159,12 +156,10 @@ fn place(kind: &DestinationKind) -> Option<String> {
 /// The sections of the formats. One that has no effect is a misunderstanding.
 fn format_sections(flow: &Flow, root: &Node) -> Result<(), Problem> {
     for (section, format) in [("parquet", WireFormat::Parquet), ("json", WireFormat::Json)] {
-        if let (Some(node), true) = (root.get(section), flow.format != format) {
-            return Err(Problem::on(
-                node,
-                format!("the section has no effect, for the flow's format is {}", flow.format),
-            )
-            .remedy(format!("remove the section, or set `format: {format}`")));
+        let used = flow.destinations.iter().any(|destination| flow.wire(destination).0 == format);
+        if let (Some(node), false) = (root.get(section), used) {
+            let message = format!("the section has no effect, for no destination has the format {format}");
+            return Err(Problem::on(node, message).remedy(format!("remove the section, or set `format: {format}`")));
         }
     }
     flow.parquet.validate().map_err(|error| refused(root.find("parquet"), &error))?;

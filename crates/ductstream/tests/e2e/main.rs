@@ -7,6 +7,7 @@ mod disk;
 mod examples;
 mod failover;
 mod faults;
+mod formats;
 mod harness;
 mod in_progress;
 mod network;

@@ -19,12 +19,34 @@ fn text(bytes: &[u8]) -> &str {
 fn every_command_has_a_help_text_with_examples() {
     let help = ductstream(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["run", "check", "init", "schema", "tail", "slot", "cleanup", "completions"] {
+    for command in ["run", "check", "init", "schema", "tail", "slot", "cleanup", "connectors", "completions"] {
         assert!(text(&help.stdout).contains(&format!("\n  {command} ")), "{command}\n{}", text(&help.stdout));
         let help = ductstream(&[command, "--help"]);
         assert!(text(&help.stdout).contains("Examples:\n  ductstream "), "{command}: {}", text(&help.stdout));
     }
     assert!(!text(&help.stdout).contains("flow-schema"));
+}
+
+#[test]
+fn connectors_lists_what_each_can_do_for_people_and_for_programs() {
+    let shown = ductstream(&["connectors"]);
+    assert_eq!(shown.status.code(), Some(0));
+    let document = ductstream(&["connectors", "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&document.stdout).unwrap();
+    assert_eq!(document["sources"][0]["type"], "postgres");
+    let destinations = document["destinations"].as_array().unwrap();
+    let types: Vec<&str> = destinations.iter().map(|it| it["type"].as_str().unwrap()).collect();
+    let schema = ductstream::flow::json_schema();
+    let known = schema["$defs"]["DestinationSettings"]["oneOf"].as_array().unwrap();
+    let known: Vec<&str> = known.iter().map(|it| it["properties"]["type"]["const"].as_str().unwrap()).collect();
+    assert_eq!(types, known, "as many as a flow file may have");
+    for name in types {
+        assert!(text(&shown.stdout).contains(&format!("\n{name} ")), "{name}: {}", text(&shown.stdout));
+    }
+    let stdout = destinations.iter().find(|it| it["type"] == "stdout").unwrap();
+    assert_eq!(stdout["formats"], serde_json::json!(["json"]));
+    assert_eq!((&stdout["exactly_once"], &stdout["cross_table_order"]), (&false.into(), &true.into()));
+    assert_eq!(stdout["operations"][3], "truncate");
 }
 
 #[test]

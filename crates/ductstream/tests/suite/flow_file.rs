@@ -265,9 +265,68 @@ fn destinations_must_not_share_a_place_and_stdout_takes_json_only() {
     flow("json", "{name: a, type: file, path: out}, {name: b, type: file, path: out, prefix: b}").unwrap();
     flow("json", "{name: a, type: null}, {name: b, type: null}").unwrap();
     let stdout = flow("parquet", "{name: a, type: stdout}").unwrap_err();
-    assert!(stdout.contains("set `format: json`"), "{stdout}");
+    assert!(stdout.starts_with("orders.yaml:4:16: field destinations[0]: "), "{stdout}");
+    assert!(stdout.contains("a destination of type stdout does not take the format parquet"), "{stdout}");
+    assert!(stdout.contains("set this destination's, or the flow's, `format: json`"), "{stdout}");
     let none = flow("json", "").unwrap_err();
     assert!(none.contains("at least one destination"), "{none}");
+}
+
+#[test]
+fn a_destination_has_its_own_format_and_envelope_unless_the_flows_format_is_enforced() {
+    let flow = |top: &str, destination: &str| {
+        parse(&format!(
+            "name: n\nsource: {{type: postgres, tables: [a.b]}}\n{top}\ndestinations: [{{name: d, {destination}}}]\n"
+        ))
+    };
+    let wire = |flow: &Flow| flow.wire(&flow.destinations[0]);
+    let own = flow("format: parquet\njson: {numeric: number}", "type: stdout, format: json, envelope: native").unwrap();
+    assert_eq!(wire(&own), (WireFormat::Json, Envelope::Native));
+    let inherited = flow("format: parquet\nenvelope: native\nenforce_format: true", "type: file, path: out").unwrap();
+    assert_eq!(wire(&inherited), (WireFormat::Parquet, Envelope::Native));
+    // The same format said twice, and an envelope of its own, break no rule.
+    let same = "type: file, path: out, format: parquet, envelope: flat";
+    let same = flow("format: parquet\nenvelope: native\nenforce_format: true", same).unwrap();
+    assert_eq!(wire(&same), (WireFormat::Parquet, Envelope::Flat));
+
+    for (top, destination, place, message) in [
+        (
+            "format: parquet\nenforce_format: true",
+            "type: file, path: out, format: json",
+            "orders.yaml:5:57: field destinations[0].format: ",
+            "the flow's format is parquet, which `enforce_format: true` makes binding. To go on: remove this `format`, or set \
+             the flow's `format: json`, or `enforce_format: false`",
+        ),
+        (
+            "format: parquet\nenforce_format: true",
+            "type: stdout",
+            "orders.yaml:5:16: field destinations[0]: ",
+            "set the flow's `format: json`",
+        ),
+        (
+            "format: json",
+            "type: stdout, format: parquet",
+            "orders.yaml:4:48: field destinations[0].format: ",
+            "a destination of type stdout does not take the format parquet. To go on: set this `format: json`",
+        ),
+        (
+            "format: json",
+            "type: stdout, format: avro",
+            "orders.yaml:4:48: field destinations[0].format: ",
+            "parquet, json",
+        ),
+        ("format: json", "type: stdout, envelope: x", "orders.yaml:4:50: field destinations[0].envelope: ", "`x`"),
+        (
+            "format: json\nenforce_format: 1",
+            "type: stdout",
+            "orders.yaml:4:17: field enforce_format: ",
+            "true or false",
+        ),
+        ("format: parquet\njson: {}", "type: file, path: out", "orders.yaml:4:7: field json: ", "no destination has"),
+    ] {
+        let report = flow(top, destination).err().unwrap_or_else(|| panic!("{top} {destination} is refused"));
+        assert!(report.starts_with(place) && report.contains(message), "{place} {message}\n{report}");
+    }
 }
 
 #[test]
