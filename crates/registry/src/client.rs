@@ -5,53 +5,16 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use ductstream_core::{Error, Result};
+use ductstream_wire::{SchemaDefinition, SchemaRegistrar, SchemaSubject};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::http::{Http, Request};
 use crate::settings::RegistrySettings;
-use crate::{SubjectNameStrategy, refusal};
-
-/// The language of a schema.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum SchemaKind {
-    /// Avro: a registry's default, which some leave out of their answers.
-    #[default]
-    Avro,
-    /// Protocol Buffers.
-    Protobuf,
-    /// JSON Schema.
-    Json,
-}
-
-/// A schema as a registry keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-pub struct SchemaDocument {
-    /// Its language.
-    #[serde(rename = "schemaType", default)]
-    pub kind: SchemaKind,
-    /// The schema itself.
-    #[serde(rename = "schema")]
-    pub text: String,
-    /// The registered schemas that it refers to.
-    #[serde(default)]
-    pub references: Vec<SchemaReference>,
-}
-
-/// A name in a schema that stands for a version of another one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SchemaReference {
-    /// As the schema has it: an Avro full name, the path of a Protobuf import, a JSON Schema `$ref`.
-    pub name: String,
-    /// The subject of the schema that is meant.
-    pub subject: String,
-    /// Its version there.
-    pub version: u32,
-}
+use crate::{SchemaDocument, refusal};
 
 /// A schema that a registry has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -60,17 +23,6 @@ pub struct Registered {
     pub id: u32,
     /// The version under the subject, as references name it.
     pub version: u32,
-}
-
-impl SchemaDocument {
-    /// A schema without references.
-    pub fn new(kind: SchemaKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), references: Vec::new() }
-    }
-
-    pub(crate) fn body(&self) -> Value {
-        json!({"schemaType": self.kind, "schema": self.text, "references": self.references})
-    }
 }
 
 #[derive(Deserialize)]
@@ -116,11 +68,6 @@ impl RegistryClient {
     pub fn new(settings: RegistrySettings) -> Result<Self> {
         let http = Http::new(&settings)?;
         Ok(Self { http, settings, ids: Asked::new(), schemas: Asked::new() })
-    }
-
-    /// How subjects are named.
-    pub fn subject_name_strategy(&self) -> SubjectNameStrategy {
-        self.settings.subject_name_strategy
     }
 
     /// The id of `schema` under `subject`: registered when it is not there yet, unless `auto_register` is false.
@@ -189,7 +136,7 @@ impl RegistryClient {
     async fn ask_for_schema(&self, id: u32) -> Result<SchemaDocument> {
         let answer = self.http.send(&Request::get(&["schemas", "ids", &id.to_string()])).await?;
         match (answer.is_success(), answer.status) {
-            (true, _) => answer.read(),
+            (true, _) => SchemaDocument::read(&answer),
             (_, 404) if is_missing(answer.code()) => Err(Error::data(format!(
                 "the schema registry at {} has no schema with the id {id}",
                 self.http.addresses()
@@ -201,6 +148,14 @@ impl RegistryClient {
 
     fn query(&self) -> &'static [(&'static str, &'static str)] {
         if self.settings.normalize { &[("normalize", "true")] } else { &[] }
+    }
+}
+
+#[async_trait]
+impl SchemaRegistrar for RegistryClient {
+    async fn register(&self, subject: &SchemaSubject<'_>, schema: &SchemaDefinition) -> Result<u32> {
+        let name = self.settings.subject_name_strategy.subject(subject);
+        RegistryClient::register(self, &name, &schema.into()).await
     }
 }
 

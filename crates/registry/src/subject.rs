@@ -1,5 +1,6 @@
 //! Under which subject a schema is registered.
 
+use ductstream_wire::SchemaSubject;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,23 +17,15 @@ pub enum SubjectNameStrategy {
     TopicRecordName,
 }
 
-/// Which part of a message a schema describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MessagePart {
-    /// The key.
-    Key,
-    /// The value.
-    Value,
-}
-
 impl SubjectNameStrategy {
-    /// The subject of the schema named `record` for a part of the messages to `topic`.
-    pub fn subject(self, topic: &str, record: &str, part: MessagePart) -> String {
-        match (self, part) {
-            (Self::TopicName, MessagePart::Key) => format!("{topic}-key"),
-            (Self::TopicName, MessagePart::Value) => format!("{topic}-value"),
-            (Self::RecordName, _) => record.to_owned(),
-            (Self::TopicRecordName, _) => format!("{topic}-{record}"),
+    /// The subject's name.
+    pub fn subject(self, of: &SchemaSubject<'_>) -> String {
+        let SchemaSubject { topic, record_name, is_key } = *of;
+        match self {
+            Self::TopicName if is_key => format!("{topic}-key"),
+            Self::TopicName => format!("{topic}-value"),
+            Self::RecordName => record_name.to_owned(),
+            Self::TopicRecordName => format!("{topic}-{record_name}"),
         }
     }
 }
@@ -43,14 +36,12 @@ mod tests {
 
     #[test]
     fn subjects_are_named_as_confluents_serializers_name_them() {
-        let subject =
-            |strategy: SubjectNameStrategy, part| strategy.subject("public.orders", "shop.public.orders.Value", part);
-        assert_eq!(subject(SubjectNameStrategy::TopicName, MessagePart::Key), "public.orders-key");
-        assert_eq!(subject(SubjectNameStrategy::TopicName, MessagePart::Value), "public.orders-value");
-        assert_eq!(subject(SubjectNameStrategy::RecordName, MessagePart::Value), "shop.public.orders.Value");
-        assert_eq!(
-            subject(SubjectNameStrategy::TopicRecordName, MessagePart::Key),
-            "public.orders-shop.public.orders.Value"
-        );
+        let subject = |strategy: SubjectNameStrategy, is_key| {
+            strategy.subject(&SchemaSubject { topic: "public.orders", record_name: "shop.orders.Value", is_key })
+        };
+        assert_eq!(subject(SubjectNameStrategy::TopicName, true), "public.orders-key");
+        assert_eq!(subject(SubjectNameStrategy::TopicName, false), "public.orders-value");
+        assert_eq!(subject(SubjectNameStrategy::RecordName, false), "shop.orders.Value");
+        assert_eq!(subject(SubjectNameStrategy::TopicRecordName, true), "public.orders-shop.orders.Value");
     }
 }

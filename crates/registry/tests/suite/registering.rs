@@ -1,7 +1,8 @@
 use ductstream_core::ErrorKind;
-use ductstream_registry::{SchemaDocument, SchemaKind, SchemaReference};
+use ductstream_registry::{SchemaDocument, SchemaReference, SubjectNameStrategy};
 use ductstream_testkit::python;
 use ductstream_testkit::registry::Registry;
+use ductstream_wire::{SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject};
 
 use super::support::{Gate, ID, avro, client, set_compatibility};
 
@@ -41,10 +42,25 @@ async fn confluents_client_reads_what_was_registered_in_each_language() {
     for (subject, schema) in &schemas {
         let id = client.register(subject, schema).await.unwrap();
         let found = versions(&[subject]).await;
-        let name = ["AVRO", "PROTOBUF", "JSON"][schema.kind as usize];
-        assert_eq!(found, [serde_json::json!([subject, 1, id, name, schema.text, []])]);
+        assert_eq!(found, [serde_json::json!([subject, 1, id, schema.kind.name(), schema.text, []])]);
         assert_eq!(client.look_up(subject, schema).await.unwrap().map(|it| (it.id, it.version)), Some((id, 1)));
         assert_eq!(client.schema(id).await.unwrap().text, schema.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encoders_name_topic_and_record_and_the_strategy_makes_the_subject() {
+    let subject = SchemaSubject { topic: "named", record_name: "shop.orders.Value", is_key: false };
+    let schema = SchemaDefinition { kind: SchemaKind::Avro, text: avro(ID).text };
+    for (strategy, name) in [
+        (SubjectNameStrategy::TopicName, "named-value"),
+        (SubjectNameStrategy::RecordName, "shop.orders.Value"),
+        (SubjectNameStrategy::TopicRecordName, "named-shop.orders.Value"),
+    ] {
+        let client = client(|it| it.subject_name_strategy = strategy).await;
+        let registrar: &dyn SchemaRegistrar = &client;
+        let id = registrar.register(&subject, &schema).await.unwrap();
+        assert_eq!(versions(&[name]).await, [serde_json::json!([name, 1, id, "AVRO", schema.text, []])]);
     }
 }
 

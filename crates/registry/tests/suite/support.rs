@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ductstream_registry::{RegistryClient, RegistrySettings, SchemaDocument, SchemaKind};
+use ductstream_registry::{RegistryClient, RegistrySettings, SchemaDocument};
 use ductstream_testkit::postgres::Certificates;
 use ductstream_testkit::registry::Registry;
+use ductstream_wire::SchemaKind;
 use http::header::AUTHORIZATION;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
