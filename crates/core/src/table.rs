@@ -14,6 +14,10 @@ pub mod metadata {
     pub const PG_OID: &str = "pg.oid";
     /// The type modifier; -1 when there is none.
     pub const PG_TYPMOD: &str = "pg.typmod";
+    /// `true` on a column that is declared NOT NULL. Arrow's field is nullable all the same: a record may not carry the column.
+    pub const PG_NOT_NULL: &str = "pg.not_null";
+    /// The labels of an enum in their order, separated by commas.
+    pub const PG_LABELS: &str = "pg.labels";
     /// What stands between an array's elements in PostgreSQL's text, on the field of the elements; a comma when it is missing.
     pub const PG_DELIMITER: &str = "pg.delimiter";
 }

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ductstream_core::{Codec, Destination, Error, Result, Source};
+use ductstream_core::{Codec, Destination, Envelope, Error, Result, Source};
 use ductstream_object_store::ObjectStoreDestination;
 use ductstream_postgres::Spill;
+use ductstream_postgres::connect::ConnectionSettings;
 use ductstream_postgres::source::PostgresSource;
 use ductstream_runner::{Components, FlowSettings};
+use ductstream_wire::envelope::debezium::Debezium;
 use ductstream_wire::{JsonLines, WireSettings};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -72,8 +74,11 @@ impl FlowComponents {
             DestinationKind::Gcs(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::Azure(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::File(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
-            DestinationKind::Stdout(_) => {
-                let lines = JsonLines::new(codec.envelope(), self.flow.json.clone())?;
+            DestinationKind::Stdout(settings) => {
+                let lines = match codec.envelope() {
+                    Envelope::Debezium => JsonLines::debezium(wire_settings(&self.flow).debezium, settings.messages)?,
+                    envelope => JsonLines::new(envelope, self.flow.json.clone())?,
+                };
                 Box::new(StdoutDestination::new(self.stdout.clone(), lines, self.closed.clone()))
             }
             DestinationKind::Null(_) => Box::new(NullDestination::default()),
@@ -108,5 +113,11 @@ pub fn codec(flow: &Flow, destination: &DestinationSettings) -> Result<Arc<dyn C
 
 /// How the flow's formats are written.
 pub fn wire_settings(flow: &Flow) -> WireSettings {
-    WireSettings { parquet: flow.parquet.clone(), json: flow.json.clone() }
+    let SourceKind::Postgres(source) = &flow.source;
+    let debezium = Debezium {
+        settings: flow.debezium.clone(),
+        flow: flow.name.to_string(),
+        database: ConnectionSettings::resolve(&source.url).map(|connection| connection.database).unwrap_or_default(),
+    };
+    WireSettings { parquet: flow.parquet.clone(), json: flow.json.clone(), debezium }
 }

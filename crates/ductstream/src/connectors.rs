@@ -111,6 +111,10 @@ pub fn admit(flow: &Flow, index: usize, can: &Capabilities) -> Result<(), Misfit
         let remedy = remedy("envelope", &kind.envelopes(), destination.envelope.is_none(), false);
         return Err(Misfit { field: "envelope", message, remedy });
     }
+    if envelope == Envelope::Debezium && format != WireFormat::Json {
+        let message = format!("the envelope debezium is not available in the format {format}");
+        return Err(Misfit { field: "envelope", message, remedy: "set `format: json`".to_owned() });
+    }
     let lost: Vec<Op> = CARRIED.into_iter().filter(|op| !can.operations.contains(op)).collect();
     if !lost.is_empty() {
         let message = format!("a destination of type {} does not deliver: {}", kind.name, operations(&lost));

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use ductstream_core::{Codec, Envelope, Error, Result, WireFormat};
+use ductstream_core::{Codec, Envelope, Error, MessageCodec, Result, WireFormat};
 
-use crate::envelope::check_envelope;
-use crate::{JsonCodec, ParquetCodec, WireSettings};
+use crate::{DebeziumJson, JsonCodec, ParquetCodec, WireSettings};
 
 /// The codec of a flow.
 ///
@@ -13,13 +12,37 @@ use crate::{JsonCodec, ParquetCodec, WireSettings};
 /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the format or envelope does not exist yet, or a
 /// setting of the format is out of range.
 pub fn build(format: WireFormat, envelope: Envelope, settings: &WireSettings) -> Result<Arc<dyn Codec>> {
-    check_envelope(envelope)?;
     match format {
         WireFormat::Parquet => Ok(Arc::new(ParquetCodec::new(envelope, settings.parquet.clone())?)),
+        WireFormat::Json if envelope == Envelope::Debezium => {
+            Ok(Arc::new(DebeziumJson::new(settings.debezium.clone(), settings.json.clone())?))
+        }
         WireFormat::Json => Ok(Arc::new(JsonCodec::new(envelope, settings.json.clone())?)),
         WireFormat::Arrow | WireFormat::Avro | WireFormat::Proto => {
             let error = Error::configuration(format!("format {format} is not available in this version"));
             Err(error.with_remedy("set format to parquet or json"))
+        }
+    }
+}
+
+/// The codec of a flow's messages, for destinations that are topics.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when there is none for the format and envelope, or a setting is
+/// out of range.
+pub fn build_messages(
+    format: WireFormat,
+    envelope: Envelope,
+    settings: &WireSettings,
+) -> Result<Arc<dyn MessageCodec>> {
+    match (format, envelope) {
+        (WireFormat::Json, Envelope::Debezium) => {
+            Ok(Arc::new(DebeziumJson::new(settings.debezium.clone(), settings.json.clone())?))
+        }
+        _ => {
+            let message =
+                format!("format {format} in envelope {envelope} is not available as messages in this version");
+            Err(Error::configuration(message).with_remedy("set format to json and envelope to debezium"))
         }
     }
 }

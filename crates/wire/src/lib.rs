@@ -19,9 +19,9 @@ mod parquet;
 mod registry;
 mod settings;
 
-pub use codec::build;
+pub use codec::{build, build_messages};
 pub use describe::{Shapes, describe};
-pub use json::{JsonCodec, JsonLines};
+pub use json::{DebeziumJson, JsonCodec, JsonLines};
 pub use parquet::ParquetCodec;
 pub use registry::{SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject};
 pub use settings::{

@@ -4,16 +4,18 @@ use ductstream_core::{ByteSize, Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::debezium::Debezium;
 use crate::limits;
 
-/// Settings of every format; those of the flow's format are used.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+/// Settings of every format and envelope; those of the flow's are used.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct WireSettings {
     /// How Parquet is written.
     pub parquet: ParquetSettings,
     /// How JSON is written.
     pub json: JsonSettings,
+    /// How the envelope `debezium` is made.
+    pub debezium: Debezium,
 }
 
 /// The `parquet` section of a flow.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     operations: &[Op::Insert, Op::Update, Op::Delete, Op::Truncate, Op::Load],
     formats: &[WireFormat::Json],
-    envelopes: &[Envelope::Native, Envelope::Flat],
+    envelopes: &[Envelope::Native, Envelope::Flat, Envelope::Debezium],
     schema_changes: true,
     exactly_once: false,
     cross_table_order: true,

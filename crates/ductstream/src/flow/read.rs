@@ -12,7 +12,7 @@ use super::tree::{Kind, Node};
 use crate::connectors::DESTINATIONS;
 
 /// The fields of a flow file. A test holds them against the JSON Schema.
-pub(crate) const FIELDS: [&str; 11] = [
+pub(crate) const FIELDS: [&str; 12] = [
     "name",
     "source",
     "format",
@@ -24,6 +24,7 @@ pub(crate) const FIELDS: [&str; 11] = [
     "retry",
     "parquet",
     "json",
+    "debezium",
 ];
 
 /// Reads a whole flow file. What no single field can know is left to [`validate`](super::validate).
@@ -42,6 +43,7 @@ pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
         retry: section.optional("retry")?.unwrap_or_default(),
         parquet: section.optional("parquet")?.unwrap_or_default(),
         json: section.optional("json")?.unwrap_or_default(),
+        debezium: section.optional("debezium")?.unwrap_or_default(),
     })
 }
 

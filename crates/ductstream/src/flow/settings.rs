@@ -4,6 +4,7 @@ use ductstream_core::{ByteSize, Envelope, WireFormat};
 use ductstream_object_store::{AzureSettings, FileSettings, GcsSettings, S3Settings};
 use ductstream_postgres::settings::SourceSettings;
 use ductstream_runner::RetrySettings;
+use ductstream_wire::envelope::debezium::DebeziumSettings;
 use ductstream_wire::{JsonSettings, ParquetSettings};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use super::FlowName;
 pub(crate) const FORMATS: [WireFormat; 2] = [WireFormat::Parquet, WireFormat::Json];
 
 /// Envelopes that this version can write.
-pub(crate) const ENVELOPES: [Envelope; 2] = [Envelope::Flat, Envelope::Native];
+pub(crate) const ENVELOPES: [Envelope; 3] = [Envelope::Flat, Envelope::Native, Envelope::Debezium];
 
 /// Memory for batches between source and destinations.
 pub(crate) const MEMORY_LIMIT: ByteSize = ByteSize(128 << 20);
@@ -32,8 +33,9 @@ pub struct Flow {
     /// The wire format of every destination that does not set its own.
     #[schemars(schema_with = "format_schema")]
     pub format: WireFormat,
-    /// The shape of an encoded change at every destination that does not set its own: `flat` (the row's own columns, then `_op` and other `_` columns) or `native` (operation, key, before,
-    /// after, position).
+    /// The shape of an encoded change at every destination that does not set its own: `flat` (the row's own columns, then `_op` and other `_`
+    /// columns), `native` (operation, key, before, after, position) or `debezium` (the events of Debezium's PostgreSQL connector; with `format:
+    /// json`).
     #[schemars(default = "default_envelope", schema_with = "envelope_schema")]
     pub envelope: Envelope,
     /// Make `format` binding: a destination with another one is refused.
@@ -58,6 +60,9 @@ pub struct Flow {
     /// How JSON is written; only when the flow or a destination has `format: json`.
     #[schemars(default)]
     pub json: JsonSettings,
+    /// How events are made, under Debezium's option names; only with `envelope: debezium`.
+    #[schemars(default)]
+    pub debezium: DebeziumSettings,
 }
 
 /// A source, by `type`.
@@ -106,7 +111,12 @@ pub enum DestinationKind {
 /// `type: stdout`: prints every change as one line of JSON, in commit order across tables. For trying out and for pipes; with `format: json`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StdoutSettings {}
+pub struct StdoutSettings {
+    /// Print each message with its topic, key and headers beside its value, tombstones included, as a broker would get them. With `envelope:
+    /// debezium`.
+    #[serde(default)]
+    pub messages: bool,
+}
 
 /// `type: null`: takes every change and keeps nothing. For measuring.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use ductstream_core::{Error, WireFormat};
+use ductstream_core::{Envelope, Error, WireFormat};
 use ductstream_object_store::Settings;
 use ductstream_postgres::settings::SourceSettings;
 use ductstream_wire::JsonCompression;
 
 use super::problem::Problem;
-use super::settings::{DestinationKind, Flow, SourceKind};
+use super::settings::{DestinationKind, DestinationSettings, Flow, SourceKind};
 use super::tree::Node;
 use crate::connectors::{DestinationType, admit};
 
@@ -107,7 +107,14 @@ fn one_destination(flow: &Flow, index: usize, node: &Node) -> Result<(), Problem
     if let Some(settings) = object_store(kind) {
         return settings.validate().map_err(|error| refused(node, &error));
     }
-    if matches!(kind, DestinationKind::Stdout(_)) && flow.json.compression != JsonCompression::None {
+    let (_, envelope) = flow.wire(&flow.destinations[index]);
+    let DestinationKind::Stdout(stdout) = kind else { return Ok(()) };
+    if stdout.messages && envelope != Envelope::Debezium {
+        let message = format!("there are no messages in the envelope {envelope}");
+        return Err(Problem::on(node.get("messages").unwrap_or(node), message)
+            .remedy("remove `messages`, or set `envelope: debezium`"));
+    }
+    if flow.json.compression != JsonCompression::None {
         return Err(Problem::on(node, "standard output is not compressed, and the flow's JSON is")
             .remedy("remove `json.compression`, and pipe the output into a program that compresses"));
     }
@@ -162,6 +169,12 @@ fn format_sections(flow: &Flow, root: &Node) -> Result<(), Problem> {
             return Err(Problem::on(node, message).remedy(format!("remove the section, or set `format: {format}`")));
         }
     }
+    let debezium = |destination: &DestinationSettings| flow.wire(destination).1 == Envelope::Debezium;
+    if let (Some(node), false) = (root.get("debezium"), flow.destinations.iter().any(debezium)) {
+        let message = "the section has no effect, for no destination has the envelope debezium";
+        return Err(Problem::on(node, message).remedy("remove the section, or set `envelope: debezium`"));
+    }
+    flow.debezium.validate().map_err(|error| refused(root.find("debezium"), &error))?;
     flow.parquet.validate().map_err(|error| refused(root.find("parquet"), &error))?;
     flow.json.validate().map_err(|error| refused(root.find("json"), &error))
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here is a failed test")]
 
 mod changes;
+mod debezium;
 mod disk;
 mod examples;
 mod failover;

@@ -176,7 +176,12 @@ fn an_error_names_file_line_column_and_field_and_what_to_write() {
             "6:9: field format:",
             "`avro` is not available in this version of DuctStream. To go on: use one of: parquet, json",
         ),
-        ("format: parquet", "format: parquet\nenvelope: debezium", "7:11: field envelope:", "use one of: flat, native"),
+        (
+            "format: parquet",
+            "format: parquet\nenvelope: debezium",
+            "9:5: field destinations[0]:",
+            "the envelope debezium is not available in the format parquet",
+        ),
         ("format: parquet", "format: parquet\nname: again", "7:1: ", "the field `name` is given twice"),
         ("name: orders", "name: Orders", "1:7: field name:", "lower-case letters"),
         ("[public.orders]", "[public.]", "5:12: field source.tables[0]:", "write it as public.orders"),

@@ -8,6 +8,7 @@
 //!
 //! A table without key has neither `_old_key` (`flat`) nor `key` (`native`): a struct has to have a field.
 
+pub mod debezium;
 mod flat;
 mod key;
 mod native;
@@ -101,8 +102,8 @@ pub(crate) fn check_envelope(envelope: Envelope) -> Result<()> {
     match envelope {
         Envelope::Flat | Envelope::Native => Ok(()),
         Envelope::Debezium => {
-            let error = Error::configuration(format!("envelope {envelope} is not available in this version"));
-            Err(error.with_remedy("set envelope to flat or native"))
+            let error = Error::configuration(format!("envelope {envelope} is not available in this format"));
+            Err(error.with_remedy("set format to json, or envelope to flat or native"))
         }
     }
 }

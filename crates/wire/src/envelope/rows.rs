@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
 use arrow_select::zip::zip;
-use ductstream_core::{Op, Result, TableChunk, TableSchema, Unchanged};
+use ductstream_core::{Op, Position, Result, TableChunk, TableSchema, Unchanged};
 
 use super::{Columns, KeyChanges, bug, key_fields, unchanged_item};
 
@@ -28,6 +28,10 @@ impl<'a> Rows<'a> {
 
     pub(super) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    pub(super) fn start(&self) -> usize {
+        self.rows.start
     }
 
     pub(super) fn table(&self) -> &'a TableSchema {
@@ -70,6 +74,19 @@ impl<'a> Rows<'a> {
         let columns = self.table().key.iter().map(|index| self.slice(&before[*index])).collect();
         let array = StructArray::try_new(fields, columns, Some(NullBuffer::new(changed)));
         Ok(Some(Arc::new(array.map_err(bug("putting old keys into a struct"))?)))
+    }
+
+    /// The position of a row, counted from the first of the range.
+    pub(super) fn position(&self, row: usize) -> Position {
+        self.chunk.positions[self.rows.start + row]
+    }
+
+    pub(super) fn xid(&self, row: usize) -> u32 {
+        self.chunk.xids[self.rows.start + row]
+    }
+
+    pub(super) fn commit_time(&self, row: usize) -> i64 {
+        self.chunk.commit_times[self.rows.start + row]
     }
 
     pub(super) fn ops(&self) -> ArrayRef {

@@ -5,17 +5,23 @@ use std::sync::Arc;
 
 use ductstream_core::{ChangeBatch, Envelope, Result, TableName, TableSchema};
 
+use super::debezium::DebeziumPlan;
+use super::encoder::Lines;
 use super::plan::TablePlan;
-use super::record::Records;
-use crate::JsonSettings;
 use crate::envelope::check_envelope;
+use crate::envelope::debezium::Debezium;
+use crate::{JsonSettings, NumericJson};
 
 /// Writes batches as JSON lines in commit order across tables, uncompressed: for standard output and other streams.
-#[derive(Debug)]
 pub struct JsonLines {
-    envelope: Envelope,
-    settings: JsonSettings,
-    plans: HashMap<TableName, Arc<TablePlan>>,
+    shape: Shape,
+    plans: HashMap<TableName, (Arc<TableSchema>, Arc<Lines>)>,
+}
+
+/// What lines look like.
+enum Shape {
+    Table(Envelope, NumericJson),
+    Debezium(Box<Debezium>, bool),
 }
 
 impl JsonLines {
@@ -25,7 +31,16 @@ impl JsonLines {
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the envelope does not exist yet.
     pub fn new(envelope: Envelope, settings: JsonSettings) -> Result<Self> {
         check_envelope(envelope)?;
-        Ok(Self { envelope, settings, plans: HashMap::new() })
+        Ok(Self { shape: Shape::Table(envelope, settings.numeric), plans: HashMap::new() })
+    }
+
+    /// Lines of the values of the envelope `debezium`, or of whole messages: topic, key, headers and value.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a setting is out of range.
+    pub fn debezium(debezium: Debezium, messages: bool) -> Result<Self> {
+        debezium.settings.validate()?;
+        Ok(Self { shape: Shape::Debezium(Box::new(debezium), messages), plans: HashMap::new() })
     }
 
     /// Appends a line per record of `batch` to `out`.
@@ -34,24 +49,32 @@ impl JsonLines {
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when JSON in this envelope cannot hold a table.
     pub fn append(&mut self, batch: &ChangeBatch, out: &mut Vec<u8>) -> Result<()> {
         let plans = batch.chunks.iter().map(|chunk| self.plan(&chunk.schema)).collect::<Result<Vec<_>>>()?;
-        let pairs = plans.iter().zip(&batch.chunks);
-        let mut chunks =
-            pairs.map(|(plan, chunk)| Ok((plan.bind(chunk)?, 0))).collect::<Result<Vec<(Records<'_>, usize)>>>()?;
+        let mut next = vec![0; plans.len()];
         for run in &batch.runs {
-            let (records, next) = &mut chunks[run.chunk as usize];
-            let end = *next + run.rows as usize;
-            (*next..end).for_each(|row| records.push(row, out));
-            *next = end;
+            let chunk = run.chunk as usize;
+            let rows = next[chunk]..next[chunk] + run.rows as usize;
+            next[chunk] = rows.end;
+            plans[chunk].push(&batch.chunks[chunk], rows, out)?;
         }
         Ok(())
     }
 
-    fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<TablePlan>> {
+    fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<Lines>> {
         match self.plans.get(&schema.table) {
-            Some(plan) if Arc::ptr_eq(&plan.table, schema) || *plan.table == **schema => Ok(plan.clone()),
+            Some((table, plan)) if Arc::ptr_eq(table, schema) || **table == **schema => Ok(plan.clone()),
             _ => {
-                let plan = Arc::new(TablePlan::compile(self.envelope, schema, self.settings.numeric)?);
-                self.plans.insert(schema.table.clone(), plan.clone());
+                let plan = Arc::new(match &self.shape {
+                    Shape::Table(envelope, numeric) => {
+                        Lines::Table(Box::new(TablePlan::compile(*envelope, schema, *numeric)?))
+                    }
+                    Shape::Debezium(debezium, false) => {
+                        Lines::Debezium(Box::new(DebeziumPlan::compile(debezium, schema)?))
+                    }
+                    Shape::Debezium(debezium, true) => {
+                        Lines::DebeziumMessages(Box::new(DebeziumPlan::compile(debezium, schema)?))
+                    }
+                });
+                self.plans.insert(schema.table.clone(), (schema.clone(), plan.clone()));
                 Ok(plan)
             }
         }

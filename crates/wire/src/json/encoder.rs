@@ -2,13 +2,42 @@
 
 use std::ops::Range;
 
-use ductstream_core::{Error, ObjectEncoder, Result, TableChunk};
+use ductstream_core::{Error, ObjectEncoder, Result, TableChunk, TableSchema};
 
 use super::compress::Compressor;
+use super::debezium::DebeziumPlan;
 use super::plan::TablePlan;
 
+/// How records become lines.
+pub(super) enum Lines {
+    Table(Box<TablePlan>),
+    Debezium(Box<DebeziumPlan>),
+    DebeziumMessages(Box<DebeziumPlan>),
+}
+
+impl Lines {
+    pub(super) fn push(&self, chunk: &TableChunk, mut rows: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Self::Table(plan) => {
+                let mut records = plan.bind(chunk)?;
+                rows.by_ref().for_each(|row| records.push(row, out));
+                Ok(())
+            }
+            Self::Debezium(plan) => plan.push_lines(chunk, rows, out),
+            Self::DebeziumMessages(plan) => plan.push_messages(chunk, rows, out),
+        }
+    }
+
+    fn table(&self) -> &TableSchema {
+        match self {
+            Self::Table(plan) => &plan.table,
+            Self::Debezium(plan) | Self::DebeziumMessages(plan) => &plan.table,
+        }
+    }
+}
+
 pub(super) struct JsonEncoder {
-    plan: TablePlan,
+    plan: Lines,
     compressor: Compressor,
     /// Lines that the compressor has not taken yet.
     lines: Vec<u8>,
@@ -20,12 +49,12 @@ pub(super) struct JsonEncoder {
 }
 
 impl JsonEncoder {
-    pub(super) fn new(plan: TablePlan, compressor: Compressor) -> Self {
+    pub(super) fn new(plan: Lines, compressor: Compressor) -> Self {
         Self { plan, compressor, lines: Vec::new(), lines_total: 0, line_bytes: 0, taken: 0 }
     }
 
     fn failed(&self) -> Error {
-        Error::bug(format!("compressing JSON lines of table {}", self.plan.table.table))
+        Error::bug(format!("compressing JSON lines of table {}", self.plan.table().table))
     }
 }
 
@@ -36,9 +65,9 @@ impl ObjectEncoder for JsonEncoder {
         }
         let mut lines = std::mem::take(&mut self.lines);
         let before = lines.len();
-        let (count, mut records) = (rows.len(), self.plan.bind(chunk)?);
+        let count = rows.len();
         lines.reserve(count * self.line_bytes);
-        rows.for_each(|row| records.push(row, &mut lines));
+        self.plan.push(chunk, rows, &mut lines)?;
         let written = lines.len() - before;
         self.lines_total += written as u64;
         self.line_bytes = written.checked_div(count).unwrap_or(self.line_bytes);

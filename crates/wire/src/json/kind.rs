@@ -136,7 +136,7 @@ fn structure(fields: &Fields, numeric: NumericJson) -> Result<Kind> {
 }
 
 /// Intervals and ranges have fields that are never null; those of a composite always may be, so the two cannot be mistaken.
-pub(super) fn is_interval(fields: &Fields) -> bool {
+pub(crate) fn is_interval(fields: &Fields) -> bool {
     names(fields).eq(["months", "days", "micros"]) && fields.iter().all(|field| !field.is_nullable())
 }
 

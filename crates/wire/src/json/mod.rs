@@ -24,7 +24,9 @@
 //! there is none. Of an old image that holds only the key, `before` has only the key. A table without key has a `null` key.
 
 mod batch;
+mod column_text;
 mod compress;
+mod debezium;
 mod encoder;
 mod float;
 mod kind;
@@ -45,10 +47,15 @@ use crate::envelope::check_envelope;
 use crate::{JsonCompression, JsonSettings};
 
 pub use batch::JsonLines;
+pub(crate) use column_text::{HstoreText, PostgresText, decimal_text};
+pub use debezium::DebeziumJson;
+pub(crate) use kind::is_interval;
 pub(crate) use schema::json_schema;
+pub(crate) use text::push_uuid;
+pub(crate) use time::{Style, push_date, push_time, push_timestamp};
 
 use compress::Compressor;
-use encoder::JsonEncoder;
+use encoder::{JsonEncoder, Lines};
 use plan::TablePlan;
 
 /// JSON lines in one envelope.
@@ -90,6 +97,6 @@ impl Codec for JsonCodec {
 
     fn encoder(&self, schema: &Arc<TableSchema>) -> Result<Box<dyn ObjectEncoder>> {
         let plan = TablePlan::compile(self.envelope, schema, self.settings.numeric)?;
-        Ok(Box::new(JsonEncoder::new(plan, Compressor::new(&self.settings)?)))
+        Ok(Box::new(JsonEncoder::new(Lines::Table(Box::new(plan)), Compressor::new(&self.settings)?)))
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn push_decimal(unscaled: &str, scale: i8, out: &mut Vec<u8>) {
 }
 
 /// Appends a UUID in its canonical form, without quotes.
-pub(super) fn push_uuid(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn push_uuid(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (index, byte) in bytes.iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {

@@ -6,7 +6,7 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 /// How dates and times are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     /// ISO 8601: `T` between date and time, always six digits of a second, expanded years, `Z`.
     Iso,
     /// PostgreSQL with `DateStyle` ISO and `TimeZone` UTC: a space, no trailing zeros of a second, `BC`, `+00`.
@@ -14,7 +14,7 @@ pub(super) enum Style {
 }
 
 /// Appends the date of the day `days` after 1970-01-01.
-pub(super) fn push_date(days: i32, style: Style, out: &mut Vec<u8>) {
+pub(crate) fn push_date(days: i32, style: Style, out: &mut Vec<u8>) {
     let bc = push_civil(i64::from(days), style, out);
     if bc {
         out.extend_from_slice(b" BC");
@@ -22,7 +22,7 @@ pub(super) fn push_date(days: i32, style: Style, out: &mut Vec<u8>) {
 }
 
 /// Appends a time of day; `24:00:00` is a time of PostgreSQL.
-pub(super) fn push_time(micros: i64, style: Style, out: &mut Vec<u8>) {
+pub(crate) fn push_time(micros: i64, style: Style, out: &mut Vec<u8>) {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     push_two(seconds / 3600, out);
     out.push(b':');
@@ -33,7 +33,7 @@ pub(super) fn push_time(micros: i64, style: Style, out: &mut Vec<u8>) {
 }
 
 /// Appends a timestamp of `micros` since 1970-01-01; `utc` marks one with time zone.
-pub(super) fn push_timestamp(micros: i64, utc: bool, style: Style, out: &mut Vec<u8>) {
+pub(crate) fn push_timestamp(micros: i64, utc: bool, style: Style, out: &mut Vec<u8>) {
     let bc = push_civil(micros.div_euclid(DAY_MICROS), style, out);
     out.push(if style == Style::Iso { b'T' } else { b' ' });
     push_time(micros.rem_euclid(DAY_MICROS), style, out);

@@ -17,8 +17,7 @@ fn formats_and_envelopes_that_do_not_exist_yet_are_refused_with_those_that_do() 
     for (format, envelope, remedy) in [
         (WireFormat::Avro, Envelope::Flat, "set format to parquet or json"),
         (WireFormat::Arrow, Envelope::Native, "set format to parquet or json"),
-        (WireFormat::Json, Envelope::Debezium, "set envelope to flat or native"),
-        (WireFormat::Parquet, Envelope::Debezium, "set envelope to flat or native"),
+        (WireFormat::Parquet, Envelope::Debezium, "set format to json, or envelope to flat or native"),
     ] {
         let error = build(format, envelope, &WireSettings::default()).err().unwrap();
         assert_eq!((error.kind(), error.remedy()), (ErrorKind::Configuration, Some(remedy)));
