@@ -152,12 +152,15 @@ impl OpenObject {
         if self.tail.len() + self.encoder.ready_bytes() < part_bytes {
             return Ok(());
         }
-        self.tail.extend_from_slice(&self.encoder.take());
-        while self.tail.len() >= part_bytes {
-            // Some stores want all parts but the last to be of the same size.
-            let part = self.tail.split_to(part_bytes).freeze();
+        // Not copied but for what fills the part that was begun, and what is left for the next: a row group is large.
+        let mut taken = Bytes::from(self.encoder.take());
+        // Some stores want all parts but the last to be of the same size.
+        while self.tail.len() + taken.len() >= part_bytes {
+            let rest = taken.split_to(part_bytes - self.tail.len());
+            let part = joined(&mut self.tail, rest);
             self.send(part, context).await?;
         }
+        self.tail.extend_from_slice(&taken);
         Ok(())
     }
 
@@ -187,15 +190,23 @@ impl OpenObject {
             Some(upload) => upload,
             None => PartsUpload::begin(&context.target, &self.path, context.parts_in_flight.clone()).await?,
         };
-        self.tail.extend_from_slice(&rest);
-        drop(rest);
-        while !self.tail.is_empty() {
-            let part = self.tail.split_to(context.part_len().min(self.tail.len()));
-            upload.send(part.freeze()).await?;
+        let mut rest = Bytes::from(rest);
+        while self.tail.len() + rest.len() > 0 {
+            let next = rest.split_to(rest.len().min(context.part_len() - self.tail.len()));
+            upload.send(joined(&mut self.tail, next)).await?;
         }
         upload.complete().await?;
         Ok(bytes)
     }
+}
+
+/// The part that was begun, and what completes it.
+fn joined(begun: &mut BytesMut, rest: Bytes) -> Bytes {
+    if begun.is_empty() {
+        return rest;
+    }
+    begun.extend_from_slice(&rest);
+    begun.split().freeze()
 }
 
 impl Context {

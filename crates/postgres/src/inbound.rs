@@ -9,11 +9,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::connect::{ReadHalf, ServerError};
 use crate::feedback::Shared;
-use crate::pace::{LOCAL_WINDOW_BYTES, Pace, Pause};
+use crate::pace::{LOCAL_WINDOW_BYTES, Pace, Pause, UNIX_PAUSE_LEAST};
 use crate::resume::publication_gone;
 
-/// A read of less found the socket empty. A TLS record, which is what one read yields there, holds no more than this.
-const SHORT_READ_BYTES: usize = 16 << 10;
+/// A read of less found the socket empty, or all but: what long rows leave of a small window is more. A TLS record, which is what one read
+/// yields there, holds up to twice as much.
+const SHORT_READ_BYTES: usize = 8 << 10;
 /// Most that one drain takes before what arrived is decoded: bounds the buffer, whatever the socket holds.
 const DRAIN_BYTES: usize = 2 << 20;
 /// A buffer that one huge value has grown beyond this is given back when empty.
@@ -65,7 +66,8 @@ impl Inbound {
             Some(Pause::Thread(pause)) => {
                 // What waits for this thread goes first: it may be the very task that takes what was read.
                 tokio::task::yield_now().await;
-                std::thread::sleep(pause.saturating_sub(self.drained_at.elapsed()));
+                // Never not at all: the sender's rows would be met one by one.
+                std::thread::sleep(pause.saturating_sub(self.drained_at.elapsed()).max(UNIX_PAUSE_LEAST));
             }
         }
         let mut drained = self.drain()?;

@@ -11,7 +11,8 @@
 //! is left alone.
 //!
 //! A unix socket has no window: the sender sleeps when its send buffer (`net.core.wmem_default`, about two hundred rows) is full. The
-//! pauses must be so short there that no timer of the event loop can make them.
+//! pauses must be so short there that no timer of the event loop can make them, and shorter still where rows are long: a pause is halved
+//! when much was found after it, and doubled when little was.
 
 use std::time::Duration;
 
@@ -28,6 +29,10 @@ const QUICK_DRAINS: u32 = 16;
 /// Long enough that many rows pile up, short enough that a sender's queue does not fill.
 const TCP_PAUSE: Duration = Duration::from_millis(3);
 const UNIX_PAUSE: Duration = Duration::from_micros(100);
+/// The system adds some fifty microseconds to any pause.
+pub(crate) const UNIX_PAUSE_LEAST: Duration = Duration::from_micros(10);
+/// A drain of more after a short pause means that a sender of long rows stood still for want of room; of less than half, that it did not.
+const UNIX_FULL_BYTES: usize = 32 << 10;
 
 /// Whether, and how long, to wait between two drains of the socket.
 #[derive(Debug)]
@@ -45,6 +50,17 @@ pub(crate) enum Pause {
     Timer(Duration),
     /// So short that the thread sleeps.
     Thread(Duration),
+}
+
+impl Pause {
+    /// The next pause, when `bytes` were found after this one.
+    fn after(self, bytes: usize) -> Self {
+        match self {
+            Self::Thread(pause) if bytes > UNIX_FULL_BYTES => Self::Thread((pause / 2).max(UNIX_PAUSE_LEAST)),
+            Self::Thread(pause) if bytes < UNIX_FULL_BYTES / 2 => Self::Thread((pause * 2).min(UNIX_PAUSE)),
+            pause => pause,
+        }
+    }
 }
 
 impl Pace {
@@ -73,6 +89,7 @@ impl Pace {
         if self.loaded {
             self.loaded = bytes >= self.quiet_bytes;
             self.quick_drains = 0;
+            self.pause = self.pause.after(bytes);
         } else {
             self.quick_drains = if since < QUICK { self.quick_drains + 1 } else { 0 };
             self.loaded = bytes >= LOADED_BYTES || self.quick_drains >= QUICK_DRAINS;
@@ -106,6 +123,22 @@ mod tests {
             pace.drained(150, since);
             assert_eq!(pace.pause().is_some(), loaded);
         }
+    }
+
+    #[test]
+    fn pauses_are_short_while_a_unix_sender_of_long_rows_fills_its_buffer_and_long_again_afterwards() {
+        let mut pace = Pace::unix();
+        pace.drained(1 << 20, LONG);
+        for _ in 0..20 {
+            pace.drained(100 << 10, QUICK);
+        }
+        assert_eq!(pace.pause(), Some(Pause::Thread(UNIX_PAUSE_LEAST)));
+        for _ in 0..10 {
+            pace.drained(9 << 10, QUICK);
+        }
+        assert_eq!(pace.pause(), Some(Pause::Thread(UNIX_PAUSE)));
+        pace.drained(20 << 10, QUICK);
+        assert_eq!(pace.pause(), Some(Pause::Thread(UNIX_PAUSE)), "neither full nor empty");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 pub(crate) const ROW_GROUP_ROWS: u64 = 1 << 20;
 
 /// Encoded bytes after which a row group ends, by default.
-pub(crate) const ROW_GROUP_BYTES: u64 = 32 << 20;
+pub(crate) const ROW_GROUP_BYTES: u64 = 16 << 20;
 
 /// Levels of Zstandard, and the one used by default: higher ones cost more than the rest of the encoding.
 pub(crate) const ZSTD_LEVELS: (u32, u32) = (1, 22);
