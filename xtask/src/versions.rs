@@ -28,6 +28,14 @@ pub(crate) const REGISTRY: MavenArtifact = MavenArtifact {
     sha256: "3cda1b34aa020fb4ac4dd6a66018d757e81e437f97e20a1f92d366b70091c6ba",
 };
 
+/// The artifacts of a Kafka broker, from Maven Central.
+pub(crate) const KAFKA: &[&str] = &[
+    "org.apache.kafka:kafka_2.13:4.3.1",
+    "org.apache.kafka:kafka-tools:4.3.1",
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.1",
+    "org.apache.logging.log4j:log4j-core:2.25.1",
+];
+
 /// The readers of the tests' virtual environment.
 pub(crate) const PYTHON_PACKAGES: &[&str] = &[
     "duckdb==1.5.6",

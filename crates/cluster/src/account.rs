@@ -43,6 +43,11 @@ impl Account {
         Ok(Self { switch: Some(Switch { tool, user, uid: id("-u", Some(user))?, gid: id("-g", Some(user))? }) })
     }
 
+    /// This process's own account.
+    pub(crate) fn own() -> Self {
+        Self { switch: None }
+    }
+
     /// A command that runs `program` as the account, without this process's `PG*` variables.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match &self.switch {

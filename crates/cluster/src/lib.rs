@@ -1,6 +1,6 @@
-//! Throwaway servers for tests, benchmarks and the quickstart: PostgreSQL, and a schema registry ([`RegistryServer`]).
+//! Throwaway servers for tests, benchmarks and the quickstart: PostgreSQL, Kafka brokers, and a schema registry ([`RegistryServer`]).
 //!
-//! A PostgreSQL [`Server`] lives in a temporary directory of its own, listens on a free port and a unix socket, and is gone,
+//! A PostgreSQL [`Server`] or a [`Broker`] lives in a temporary directory of its own, listens on free ports, and is gone,
 //! directory and all, when the process that made it ends, however it ends: a watchdog beside it holds a pipe to that
 //! process and cleans up when the pipe closes.
 //!
@@ -8,11 +8,14 @@
 
 mod account;
 mod binaries;
+mod broker;
+mod process;
 mod registry;
 mod server;
 
 pub use account::Account;
 pub use binaries::{Binaries, servers_directory};
+pub use broker::{Broker, BrokerOptions};
 pub use registry::RegistryServer;
 pub use server::{Server, ServerOptions};
 

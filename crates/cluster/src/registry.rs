@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::account::in_path;
-use crate::server::free_port;
+use crate::process::free_port;
 use crate::{Result, doing, servers_directory};
 
 /// A Java machine on two busy cores takes its time.

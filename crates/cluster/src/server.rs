@@ -3,44 +3,14 @@
 mod standby;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
-use std::net::TcpListener;
+use std::io::{Error, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command};
+use std::time::Instant;
 
+use crate::process::{POLL_INTERVAL, START_TIMEOUT, free_port, make_directory, release, run, runs, send, spawn, sweep};
 use crate::{Account, Binaries, Result, doing};
-
-/// A start that takes longer has failed: crash recovery of a test's cluster takes a second or two.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-const POLL_INTERVAL: Duration = Duration::from_millis(15);
-/// Ports below the range from which Linux and macOS take those of outgoing connections, so that a server that is
-/// down for a moment finds its port free again.
-const PORTS: std::ops::Range<u16> = 15_000..32_000;
-
-/// Starts the server, says its process id, waits for the pipe to close and stops it.
-const WATCHDOG: &str = r#"
-log=$1
-shift
-"$@" >>"$log" 2>&1 </dev/null &
-server=$!
-echo $server
-read -r closed
-kill -QUIT $server 2>/dev/null
-wait $server 2>/dev/null
-"#;
-
-/// Waits for the pipe to close and removes the directory, which takes several attempts while a server still writes.
-const SWEEPER: &str = r#"
-read -r closed
-for attempt in 1 2 3 4 5 6 7 8 9 10; do
-    rm -rf "$1" 2>/dev/null && exit
-    sleep 0.2
-done
-"#;
 
 /// What a server is made of.
 #[derive(Debug, Clone)]
@@ -80,7 +50,7 @@ impl Server {
         let account = Account::find()?;
         let binaries = options.binaries.reachable(&account)?;
         let directory = make_directory(&account)?;
-        let sweeper = watch(&account, SWEEPER, &directory).spawn()?;
+        let sweeper = sweep(&account, &directory)?;
         let port = free_port()?;
         let mut server = Self { account, binaries, directory, port, watchdog: None, sweeper, pid: None };
         server.initialise(&options)?;
@@ -195,7 +165,7 @@ impl Server {
     /// When the server does not run.
     pub fn signal(&self, signal: &str) -> Result<()> {
         let pid = self.pid.ok_or_else(|| Error::new(ErrorKind::NotFound, "the server does not run"))?;
-        run(Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]))
+        send(pid, signal)
     }
 
     fn initialise(&self, options: &ServerOptions) -> Result<()> {
@@ -218,22 +188,10 @@ impl Server {
     }
 
     fn spawn(&self) -> Result<(Child, u32)> {
-        let mut command = watch(&self.account, WATCHDOG, &self.log_path());
-        command
-            .current_dir(&self.directory)
-            .arg(self.binaries.program("postgres"))
-            .arg("-D")
-            .arg(self.data_directory());
-        command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-k"]).arg(&self.directory);
-        let mut watchdog = doing("starting PostgreSQL", command.stdout(Stdio::piped()).spawn())?;
-        let mut pid = String::new();
-        if let Some(stdout) = watchdog.stdout.take() {
-            BufReader::new(stdout).read_line(&mut pid)?;
-        }
-        match pid.trim().parse() {
-            Ok(pid) => Ok((watchdog, pid)),
-            Err(_) => Err(Error::other(format!("PostgreSQL's watchdog said {pid:?} and not a process id"))),
-        }
+        let mut command = Command::new(self.binaries.program("postgres"));
+        command.arg("-D").arg(self.data_directory()).args(["-p", &self.port.to_string()]);
+        command.args(["-c", "listen_addresses=127.0.0.1", "-k"]).arg(&self.directory);
+        doing("starting PostgreSQL", spawn(&self.account, &self.directory, "QUIT", &command))
     }
 
     /// Whether the server came up; false when it ended instead.
@@ -253,7 +211,7 @@ impl Server {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.directory.join("log")
+        crate::process::log_path(&self.directory)
     }
 }
 
@@ -265,59 +223,6 @@ impl Drop for Server {
     }
 }
 
-/// A shell script as the account, with a pipe to this process and one argument.
-fn watch(account: &Account, script: &str, argument: &Path) -> Command {
-    let mut command = account.command("/bin/sh");
-    command.args(["-c", script, "watchdog"]).arg(argument).current_dir("/");
-    // A group of its own: Ctrl-C in a terminal is for the process that uses the server.
-    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null());
-    command
-}
-
-/// Closes a script's pipe and waits until it has done its part.
-fn release(script: &mut Child) -> Result<()> {
-    drop(script.stdin.take());
-    script.wait().map(drop)
-}
-
-/// Whether a process exists and is not a zombie that waits for its watchdog.
-fn runs(pid: u32) -> Result<bool> {
-    if Path::new("/proc/self/stat").exists() {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The state follows the program's name, which is in parentheses.
-        return Ok(stat.rsplit_once(')').is_some_and(|(_, state)| !state.trim_start().starts_with('Z')));
-    }
-    let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output()?;
-    let state = String::from_utf8_lossy(&output.stdout);
-    Ok(!state.trim().is_empty() && !state.trim().starts_with('Z'))
-}
-
-fn make_directory(account: &Account) -> Result<PathBuf> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("ductstream-pg-{}-{number}", std::process::id()));
-        match fs::create_dir(&path) {
-            // Clients of any account reach the socket; the data directory inside is closed by initdb.
-            Ok(()) => fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-            Err(error) => return doing(path.display(), Err(error)),
-        }
-        account.give(&path)?;
-        return Ok(path);
-    }
-}
-
-pub(crate) fn free_port() -> Result<u16> {
-    let mut seed = [0; 2];
-    fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
-    let start = u16::from_ne_bytes(seed) % PORTS.len() as u16;
-    (0..PORTS.len() as u16)
-        .map(|offset| PORTS.start + (start + offset) % PORTS.len() as u16)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .ok_or_else(|| Error::new(ErrorKind::AddrInUse, "no free TCP port"))
-}
-
 fn setting(name: &str, value: &str) -> String {
     format!("{name} = '{}'\n", value.replace('\'', "''"))
 }
@@ -325,13 +230,4 @@ fn setting(name: &str, value: &str) -> String {
 fn append(path: &Path, text: &str) -> Result<()> {
     let mut file = doing(path.display(), fs::OpenOptions::new().append(true).open(path))?;
     file.write_all(text.as_bytes())
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = doing(format!("running {:?}", command.get_program()), command.output())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::other(format!("{command:?} failed: {}", said.trim())))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ductstream_core::{Codec, Destination, Envelope, Error, Result, Source};
+use ductstream_kafka::KafkaDestination;
 use ductstream_object_store::ObjectStoreDestination;
 use ductstream_postgres::Spill;
 use ductstream_postgres::connect::ConnectionSettings;
@@ -74,6 +75,12 @@ impl FlowComponents {
             DestinationKind::Gcs(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::Azure(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::File(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
+            DestinationKind::Kafka(settings) => {
+                let wire = wire_settings(&self.flow);
+                let (format, envelope) = (codec.format(), codec.envelope());
+                let messages = ductstream_wire::message_codec(format, envelope, &wire, settings.tombstones)?;
+                Box::new(KafkaDestination::new(settings, messages)?)
+            }
             DestinationKind::Stdout(settings) => {
                 let lines = match codec.envelope() {
                     Envelope::Debezium => JsonLines::debezium(wire_settings(&self.flow).debezium, settings.messages)?,

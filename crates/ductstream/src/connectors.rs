@@ -36,13 +36,18 @@ pub const SOURCES: [SourceType; 1] =
     [SourceType { name: "postgres", title: "PostgreSQL, by logical replication", operations: &CARRIED }];
 
 /// Every destination, in the order of the flow file's documentation.
-pub const DESTINATIONS: [DestinationType; 6] = {
+pub const DESTINATIONS: [DestinationType; 7] = {
     const OBJECTS: Capabilities = ductstream_object_store::CAPABILITIES;
     [
         DestinationType { name: "s3", title: "Amazon S3 and servers of its protocol", capabilities: OBJECTS },
         DestinationType { name: "gcs", title: "Google Cloud Storage", capabilities: OBJECTS },
         DestinationType { name: "azure", title: "Azure Blob Storage", capabilities: OBJECTS },
         DestinationType { name: "file", title: "a directory of this machine", capabilities: OBJECTS },
+        DestinationType {
+            name: "kafka",
+            title: "Kafka and brokers of its protocol",
+            capabilities: ductstream_kafka::CAPABILITIES,
+        },
         DestinationType { name: "stdout", title: "standard output", capabilities: stdout::CAPABILITIES },
         DestinationType { name: "null", title: "nowhere, for measuring", capabilities: null::CAPABILITIES },
     ]
@@ -57,8 +62,9 @@ impl DestinationType {
             DestinationKind::Gcs(_) => &TYPES[1],
             DestinationKind::Azure(_) => &TYPES[2],
             DestinationKind::File(_) => &TYPES[3],
-            DestinationKind::Stdout(_) => &TYPES[4],
-            DestinationKind::Null(_) => &TYPES[5],
+            DestinationKind::Kafka(_) => &TYPES[4],
+            DestinationKind::Stdout(_) => &TYPES[5],
+            DestinationKind::Null(_) => &TYPES[6],
         }
     }
 
@@ -191,6 +197,7 @@ mod tests {
             ("type: gcs, bucket: b", "gcs"),
             ("type: azure, container: c, account: a", "azure"),
             ("type: file, path: p", "file"),
+            ("type: kafka, brokers: \"k:9092\"", "kafka"),
             ("type: stdout", "stdout"),
             ("type: \"null\"", "null"),
         ] {
@@ -208,7 +215,7 @@ mod tests {
         let misfit = admit(&flow, 0, &can).unwrap_err();
         assert_eq!(misfit.field, "type");
         assert_eq!(misfit.message, "a destination of type file does not deliver: delete, truncate");
-        assert_eq!(misfit.remedy, "use one of: s3, gcs, azure, file, stdout, null");
+        assert_eq!(misfit.remedy, "use one of: s3, gcs, azure, file, kafka, stdout, null");
     }
 
     #[test]

@@ -29,5 +29,5 @@ pub use check::check;
 pub use cut::{Manifest, ManifestObject};
 pub use destination::{CAPABILITIES, ObjectStoreDestination};
 pub use settings::{
-    AzureSettings, Common, FileSettings, GcsSettings, PartitionBy, Requests, RollSettings, S3Settings, Secret, Settings,
+    AzureSettings, Common, FileSettings, GcsSettings, PartitionBy, Requests, RollSettings, S3Settings, Settings,
 };

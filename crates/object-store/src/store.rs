@@ -3,7 +3,7 @@
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
-use ductstream_core::{Error, Result};
+use ductstream_core::{Error, Result, Secret};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -12,7 +12,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use crate::failure::{explain, explain_io};
 use crate::limits;
-use crate::settings::{AzureSettings, FileSettings, GcsSettings, Requests, S3Settings, Secret, Settings};
+use crate::settings::{AzureSettings, FileSettings, GcsSettings, Requests, S3Settings, Settings};
 
 /// A store that is ready for requests.
 #[derive(Debug, Clone)]

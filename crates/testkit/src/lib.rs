@@ -1,6 +1,7 @@
 //! Real servers, conformance suites and fault doubles for tests. Never part of a release.
 //!
 //! - [`postgres`]: real PostgreSQL servers, a database per test
+//! - [`kafka`]: a real broker, with a reader that is not ours
 //! - [`s3`]: an S3-protocol server over HTTP
 //! - [`registry`]: a schema registry that is not ours
 //! - [`python`]: readers that are not ours
@@ -15,6 +16,7 @@
 
 pub mod batch;
 pub mod conformance;
+pub mod kafka;
 pub mod memory;
 pub mod postgres;
 pub mod process;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ductstream_core::{Codec, Envelope, Error, MessageCodec, Result, WireFormat};
 
+use crate::json::JsonMessages;
 use crate::{DebeziumJson, JsonCodec, ParquetCodec, WireSettings};
 
 /// The codec of a flow.
@@ -25,24 +26,29 @@ pub fn build(format: WireFormat, envelope: Envelope, settings: &WireSettings) ->
     }
 }
 
-/// The codec of a flow's messages, for destinations that are topics.
+/// The codec of a flow's messages, one per change. `tombstones` asks for a message without a value behind each deletion; in the envelope
+/// `debezium` an option of its own does.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when there is none for the format and envelope, or a setting is
 /// out of range.
-pub fn build_messages(
+pub fn message_codec(
     format: WireFormat,
     envelope: Envelope,
     settings: &WireSettings,
+    tombstones: bool,
 ) -> Result<Arc<dyn MessageCodec>> {
     match (format, envelope) {
         (WireFormat::Json, Envelope::Debezium) => {
             Ok(Arc::new(DebeziumJson::new(settings.debezium.clone(), settings.json.clone())?))
         }
+        (WireFormat::Json, _) => {
+            settings.json.validate()?;
+            Ok(Arc::new(JsonMessages { envelope, settings: settings.json.clone(), tombstones }))
+        }
         _ => {
-            let message =
-                format!("format {format} in envelope {envelope} is not available as messages in this version");
-            Err(Error::configuration(message).with_remedy("set format to json and envelope to debezium"))
+            let error = Error::configuration(format!("format {format} cannot be written as messages in this version"));
+            Err(error.with_remedy("set `format: json`"))
         }
     }
 }

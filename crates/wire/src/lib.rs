@@ -19,7 +19,7 @@ mod parquet;
 mod registry;
 mod settings;
 
-pub use codec::{build, build_messages};
+pub use codec::{build, message_codec};
 pub use describe::{Shapes, describe};
 pub use json::{DebeziumJson, JsonCodec, JsonLines};
 pub use parquet::ParquetCodec;

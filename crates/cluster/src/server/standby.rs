@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Error;
 use std::path::Path;
 
-use super::{SWEEPER, Server, append, free_port, make_directory, run, setting, watch};
+use super::{Server, append, setting};
+use crate::process::{free_port, make_directory, run, sweep};
 use crate::{Result, doing};
 
 impl Server {
@@ -18,7 +19,7 @@ impl Server {
             return Err(Error::other("a server that runs cannot be copied: shut it down"));
         }
         let directory = make_directory(&self.account)?;
-        let sweeper = watch(&self.account, SWEEPER, &directory).spawn()?;
+        let sweeper = sweep(&self.account, &directory)?;
         let standby = Self {
             account: self.account.clone(),
             binaries: self.binaries.clone(),

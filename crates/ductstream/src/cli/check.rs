@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::target::postgres;
 use super::{Global, output};
 use crate::components::FlowComponents;
-use crate::flow::{Flow, object_store};
+use crate::flow::{DestinationKind, Flow, object_store};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,6 +47,9 @@ pub(crate) async fn run(args: CheckArgs, global: &Global) -> Result<Exit> {
     for destination in &flow.destinations {
         if let Some(settings) = object_store(&destination.kind) {
             findings.extend(ductstream_object_store::check(&settings, &name).await);
+        }
+        if let DestinationKind::Kafka(settings) = &destination.kind {
+            findings.extend(ductstream_kafka::check(settings).await);
         }
     }
     findings.push(store_finding);

@@ -52,7 +52,7 @@ fn source(node: &Node) -> Result<SourceKind, Problem> {
     let kind = section.type_name()?;
     match kind {
         "postgres" => Ok(SourceKind::Postgres(section.settings(&["type"])?)),
-        _ => Err(unknown_type(node, kind, &["postgres"], &[])),
+        _ => Err(unknown_type(node, kind, &["postgres"])),
     }
 }
 
@@ -74,9 +74,10 @@ fn destination(node: &Node) -> Result<DestinationSettings, Problem> {
         "gcs" => DestinationKind::Gcs(section.settings(&TAKEN)?),
         "azure" => DestinationKind::Azure(section.settings(&TAKEN)?),
         "file" => DestinationKind::File(section.settings(&TAKEN)?),
+        "kafka" => DestinationKind::Kafka(section.settings(&TAKEN)?),
         "stdout" => DestinationKind::Stdout(section.settings(&TAKEN)?),
         "null" => DestinationKind::Null(section.settings(&TAKEN)?),
-        _ => return Err(unknown_type(node, kind, &DESTINATIONS.map(|known| known.name), &["kafka"])),
+        _ => return Err(unknown_type(node, kind, &DESTINATIONS.map(|known| known.name))),
     };
     Ok(DestinationSettings {
         name: section.required("name")?,
@@ -87,12 +88,8 @@ fn destination(node: &Node) -> Result<DestinationSettings, Problem> {
 }
 
 /// `later` are types that the flow file knows and this version does not build.
-fn unknown_type(section: &Node, given: &str, known: &[&str], later: &[&str]) -> Problem {
+fn unknown_type(section: &Node, given: &str, known: &[&str]) -> Problem {
     let node = section.get("type").unwrap_or(section);
-    if later.contains(&given) {
-        return Problem::on(node, format!("`{given}` is not available in this version of DuctStream"))
-            .remedy(format!("use one of: {}", known.join(", ")));
-    }
     Problem::on(node, format!("`{given}` is not a type that DuctStream knows")).suggest(given, known)
 }
 

@@ -1,6 +1,7 @@
 //! What a flow file says: filled by `read`, and described to editors by [`json_schema`](super::json_schema).
 
 use ductstream_core::{ByteSize, Envelope, WireFormat};
+use ductstream_kafka::KafkaSettings;
 use ductstream_object_store::{AzureSettings, FileSettings, GcsSettings, S3Settings};
 use ductstream_postgres::settings::SourceSettings;
 use ductstream_runner::RetrySettings;
@@ -102,6 +103,8 @@ pub enum DestinationKind {
     Azure(AzureSettings),
     /// A directory of this machine.
     File(FileSettings),
+    /// Kafka, or any broker that speaks its protocol.
+    Kafka(KafkaSettings),
     /// Standard output.
     Stdout(StdoutSettings),
     /// Nowhere.

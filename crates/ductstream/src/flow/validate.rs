@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use ductstream_core::{Envelope, Error, WireFormat};
+use ductstream_kafka::{KafkaSettings, MessageMode};
 use ductstream_object_store::Settings;
 use ductstream_postgres::settings::SourceSettings;
 use ductstream_wire::JsonCompression;
@@ -93,7 +94,9 @@ fn destinations(flow: &Flow, root: &Node) -> Result<(), Problem> {
         }
         if let Some(first) = place(&destination.kind).and_then(|place| places.insert(place, index)) {
             let message = format!("destinations[{first}] writes to the same place");
-            return Err(Problem::on(node, message).remedy("give each destination a `prefix` or `path` of its own"));
+            return Err(
+                Problem::on(node, message).remedy("give each destination a `prefix`, `path` or `topic` of its own")
+            );
         }
         one_destination(flow, index, node)?;
     }
@@ -107,6 +110,10 @@ fn one_destination(flow: &Flow, index: usize, node: &Node) -> Result<(), Problem
     if let Some(settings) = object_store(kind) {
         return settings.validate().map_err(|error| refused(node, &error));
     }
+    if let DestinationKind::Kafka(settings) = kind {
+        settings.validate().map_err(|error| refused(node, &error))?;
+        return kafka(settings, flow, node);
+    }
     let (_, envelope) = flow.wire(&flow.destinations[index]);
     let DestinationKind::Stdout(stdout) = kind else { return Ok(()) };
     if stdout.messages && envelope != Envelope::Debezium {
@@ -117,6 +124,19 @@ fn one_destination(flow: &Flow, index: usize, node: &Node) -> Result<(), Problem
     if flow.json.compression != JsonCompression::None {
         return Err(Problem::on(node, "standard output is not compressed, and the flow's JSON is")
             .remedy("remove `json.compression`, and pipe the output into a program that compresses"));
+    }
+    Ok(())
+}
+
+fn kafka(settings: &KafkaSettings, flow: &Flow, node: &Node) -> Result<(), Problem> {
+    if settings.mode == MessageMode::Batch {
+        return Err(Problem::on(node, "`mode: batch` is not available in this version of DuctStream")
+            .remedy("set `mode: record`"));
+    }
+    let is_file = |it: &DestinationSettings| object_store(&it.kind).is_some() && flow.wire(it).0 == WireFormat::Json;
+    if flow.json.compression != JsonCompression::None && !flow.destinations.iter().any(is_file) {
+        return Err(Problem::on(node, "messages are compressed by the client, and `json.compression` is for files")
+            .remedy("remove it, and set `compression.type` under `properties` of the destination"));
     }
     Ok(())
 }
@@ -137,7 +157,7 @@ pub(crate) fn object_store(kind: &DestinationKind) -> Option<Settings> {
         DestinationKind::Gcs(settings) => Some(settings.clone().into()),
         DestinationKind::Azure(settings) => Some(settings.clone().into()),
         DestinationKind::File(settings) => Some(settings.clone().into()),
-        DestinationKind::Stdout(_) | DestinationKind::Null(_) => None,
+        DestinationKind::Kafka(_) | DestinationKind::Stdout(_) | DestinationKind::Null(_) => None,
     }
 }
 
@@ -148,6 +168,9 @@ fn place(kind: &DestinationKind) -> Option<String> {
         DestinationKind::Gcs(settings) => settings.endpoint.clone(),
         DestinationKind::Azure(settings) => settings.account.clone().or(settings.endpoint.clone()),
         DestinationKind::File(_) => None,
+        DestinationKind::Kafka(settings) => {
+            return Some(format!("{} {}{} {:?}", settings.place(), settings.prefix, settings.topic, settings.topics));
+        }
         DestinationKind::Stdout(_) => return Some("stdout".to_owned()),
         DestinationKind::Null(_) => return None,
     };

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
+use ductstream_testkit::kafka::{Kafka, Message};
 use ductstream_testkit::postgres::{Postgres, TestDatabase, supported_versions};
 use ductstream_testkit::python;
 use ductstream_testkit::s3::S3Server;
@@ -12,6 +14,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::harness::DUCTSTREAM;
+use crate::kafka::broker;
 
 const TABLES: &str = "
     create table customers (id bigint primary key, name text not null, email text);
@@ -34,6 +37,8 @@ enum Place {
     Directory(&'static str),
     /// Below the bucket.
     Bucket(&'static str),
+    /// Topics, with the tables that they belong to.
+    Topics(&'static [(&'static str, &'static str)]),
     /// Standard output.
     Output,
 }
@@ -63,6 +68,10 @@ const EXAMPLES: &[Example] = &[
     Example::new("s3.yaml", &[Place::Bucket("lake/shop")]),
     Example::new("two-destinations.yaml", &[Place::Bucket("lake/twice"), Place::Directory("copy")]),
     Example::new("stdout.yaml", &[Place::Output]),
+    Example::new(
+        "kafka.yaml",
+        &[Place::Topics(&[("shop.public.customers", "public.customers"), ("shop.orders", "public.orders")])],
+    ),
     Example::new("partitioned.yaml", &[Place::Directory("hours")]),
     Example { file: "existing-publication.yaml", places: &[Place::Directory("published")], arrives: &[ORDERS] },
 ];
@@ -75,13 +84,19 @@ struct Surroundings {
     database: TestDatabase,
     directory: TempDir,
     s3: S3Server,
+    kafka: Arc<Kafka>,
 }
 
 impl Surroundings {
     async fn new(version: u16) -> Self {
         let database = Postgres::version(version).await.database().await;
         database.execute(TABLES).await;
-        Self { database, directory: tempfile::tempdir().unwrap(), s3: S3Server::start() }
+        Self {
+            database,
+            directory: tempfile::tempdir().unwrap(),
+            s3: S3Server::start(),
+            kafka: broker(Kafka::shared).await,
+        }
     }
 
     /// Runs an example until everything committed so far has arrived, and returns what it printed.
@@ -91,6 +106,7 @@ impl Surroundings {
         command.env("DATABASE_URL", self.database.url()).env("OUT", self.directory.path());
         command.env("S3_ENDPOINT", self.s3.endpoint()).env("S3_BUCKET", self.s3.bucket());
         command.env("S3_ACCESS_KEY_ID", self.s3.access_key()).env("S3_SECRET_ACCESS_KEY", self.s3.secret_key());
+        command.env("KAFKA_BROKERS", self.kafka.address());
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {}\n{said}", file.display(), output.status);
@@ -101,6 +117,7 @@ impl Surroundings {
         match place {
             Place::Directory(name) => in_objects(&self.directory.path().join(name)),
             Place::Bucket(prefix) => in_objects(&self.s3.root().join(prefix)),
+            Place::Topics(topics) => in_topics(&self.kafka, topics),
             Place::Output => in_lines(printed),
         }
     }
@@ -109,6 +126,20 @@ impl Surroundings {
 fn in_objects(directory: &Path) -> Operations {
     let printed = python::run(include_str!("arrived.py"), &[directory.to_str().unwrap()]);
     serde_json::from_str(&printed).unwrap()
+}
+
+/// Takes the topics away again: the next version of PostgreSQL begins anew.
+fn in_topics(kafka: &Kafka, topics: &[(&str, &str)]) -> Operations {
+    let mut operations = Operations::new();
+    for (topic, table) in topics {
+        let mut messages = kafka.read(&[topic]);
+        messages.sort_by_key(Message::position);
+        let changes = messages.iter().filter_map(Message::value);
+        let names = changes.map(|change| change["_op"].as_str().unwrap().to_owned()).collect();
+        operations.insert((*table).to_owned(), names);
+        kafka.delete_topic(topic);
+    }
+    operations
 }
 
 fn in_lines(printed: &str) -> Operations {
@@ -177,10 +208,16 @@ fn the_reference_names_every_setting_of_the_schema() {
 fn settings(schema: &Value, names: &mut BTreeSet<String>) {
     match schema {
         Value::Object(fields) => {
-            names.extend(
-                fields.get("properties").and_then(Value::as_object).into_iter().flat_map(|it| it.keys().cloned()),
-            );
-            fields.values().for_each(|value| settings(value, names));
+            for (field, value) in fields {
+                // A property may be named as a keyword is, `properties` among them: what is below is schemas again.
+                match value.as_object().filter(|_| field == "properties") {
+                    Some(properties) => {
+                        names.extend(properties.keys().cloned());
+                        properties.values().for_each(|property| settings(property, names));
+                    }
+                    None => settings(value, names),
+                }
+            }
         }
         Value::Array(items) => items.iter().for_each(|item| settings(item, names)),
         _ => {}

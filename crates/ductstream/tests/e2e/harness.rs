@@ -61,6 +61,15 @@ impl Flow {
         flow
     }
 
+    /// Replaces the one destination by Kafka, with these settings.
+    pub(crate) fn into_topics(mut self, brokers: &str, settings: &str) -> Self {
+        let (head, _) = self.document.split_once("destinations:").unwrap();
+        self.document =
+            format!("{head}destinations:\n  - {{name: bus, type: kafka, brokers: \"{brokers}\", {settings}}}\n");
+        std::fs::write(self.file(), &self.document).unwrap();
+        self
+    }
+
     /// Replaces a piece of the flow file.
     pub(crate) fn edit(&mut self, from: &str, to: &str) {
         assert!(self.document.contains(from), "{from:?} is not in the flow file:\n{}", self.document);

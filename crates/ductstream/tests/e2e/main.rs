@@ -11,6 +11,8 @@ mod faults;
 mod formats;
 mod harness;
 mod in_progress;
+mod kafka;
+mod kafka_faults;
 mod network;
 mod refusals;
 mod s3;

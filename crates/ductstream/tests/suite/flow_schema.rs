@@ -18,6 +18,6 @@ fn the_schema_tells_destinations_apart_by_type() {
         .iter()
         .map(|variant| variant["properties"]["type"]["const"].as_str().unwrap())
         .collect();
-    assert_eq!(types, ["s3", "gcs", "azure", "file", "stdout", "null"]);
+    assert_eq!(types, ["s3", "gcs", "azure", "file", "kafka", "stdout", "null"]);
     assert_eq!(destination["unevaluatedProperties"], false, "unknown fields are refused");
 }

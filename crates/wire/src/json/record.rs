@@ -121,7 +121,8 @@ impl<'a> Records<'a> {
         out.push(b'}');
     }
 
-    fn push_key(&self, row: usize, out: &mut Vec<u8>) {
+    /// Appends the key of `row` as an object, or `null`.
+    pub(super) fn push_key(&self, row: usize, out: &mut Vec<u8>) {
         let op = self.chunk.ops[row];
         let columns = self.before.as_ref().filter(|_| op == Op::Delete).unwrap_or(&self.after);
         if op == Op::Truncate || self.plan.table.key.is_empty() {

@@ -1,0 +1,71 @@
+//! A producer that is connected.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ductstream_core::{Error, Result};
+use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::Metadata;
+use rdkafka::producer::{Producer as _, ThreadedProducer};
+
+use crate::deliveries::{Callbacks, Deliveries};
+use crate::failure::{explain, explain_error, is_final};
+use crate::limits;
+use crate::properties;
+use crate::settings::KafkaSettings;
+
+/// The producer, with a thread of its own for its callbacks.
+pub(crate) type Producer = ThreadedProducer<Callbacks>;
+
+/// A cluster that answers.
+pub(crate) struct Connection {
+    pub(crate) place: String,
+    pub(crate) client: ClientConfig,
+    pub(crate) producer: Producer,
+    pub(crate) deliveries: Arc<Deliveries>,
+}
+
+impl Connection {
+    /// Connects, and returns when a broker has told the cluster's topics. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when brokers refuse the flow,
+    /// [`ErrorKind::Retry`](ductstream_core::ErrorKind::Retry) when none answers in time.
+    pub(crate) fn open(settings: &KafkaSettings) -> Result<(Self, Metadata)> {
+        let place = settings.place();
+        let client = properties::client(settings)?;
+        let deliveries = Arc::new(Deliveries::new(place.clone()));
+        let producer = client.create_with_context(Callbacks(deliveries.clone())).map_err(|error| {
+            // Such as a certificate that cannot be read: librdkafka names the file.
+            Error::configuration(format!("cannot make a client for {place}: {error}"))
+                .with_remedy("correct the settings of the destination")
+        })?;
+        let connection = Self { place, client, producer, deliveries };
+        let cluster = connection.cluster()?;
+        Ok((connection, cluster))
+    }
+
+    /// All topics of the cluster. Asking for one by name would create it where brokers create topics by themselves. Blocks.
+    pub(crate) fn cluster(&self) -> Result<Metadata> {
+        let deadline = Instant::now() + limits::CONNECT_TIMEOUT;
+        let mut last = None;
+        loop {
+            let error = match self.producer.client().fetch_metadata(None, limits::LOOK_TIMEOUT) {
+                Ok(cluster) => return Ok(cluster),
+                Err(error) => error,
+            };
+            last = self.deliveries.take_trouble().or(last);
+            match &last {
+                Some((code, reason)) if is_final(*code, reason) => return Err(self.unreachable(*code, reason)),
+                Some((code, reason)) if Instant::now() > deadline => return Err(self.unreachable(*code, reason)),
+                None if Instant::now() > deadline => return Err(explain_error(&error, "reach", &self.place)),
+                _ => {}
+            }
+        }
+    }
+
+    fn unreachable(&self, code: RDKafkaErrorCode, reason: &str) -> Error {
+        explain(code, reason, "reach", &self.place)
+    }
+}

@@ -1,0 +1,251 @@
+//! What was sent, and how much of it the brokers have confirmed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use ductstream_core::{DestinationStatus, Error, Position, Result, TableName};
+use parking_lot::{Condvar, Mutex};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use tokio::sync::Notify;
+
+use crate::failure::explain;
+
+/// A batch on its way.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// The bound after the batch.
+    pub(crate) end: Position,
+    /// Messages that are not confirmed yet.
+    pub(crate) unconfirmed: u64,
+    /// Records and bytes per table.
+    pub(crate) tables: BTreeMap<TableName, (u64, u64)>,
+}
+
+/// Counts confirmations per batch: a message carries its batch's number, and nothing else is kept of it.
+pub(crate) struct Deliveries {
+    place: String,
+    state: Mutex<State>,
+    /// More is confirmed, or something failed.
+    changed: Notify,
+    /// The same, for a thread that waits for room in the queue.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The number of the first batch in `sent`.
+    first: usize,
+    sent: VecDeque<Sent>,
+    unconfirmed: u64,
+    confirmed: Position,
+    status: DestinationStatus,
+    failure: Option<Failure>,
+    /// The last thing that went wrong with a connection.
+    trouble: Option<(RDKafkaErrorCode, String)>,
+}
+
+/// What ended the delivery.
+#[derive(Clone)]
+struct Failure {
+    code: RDKafkaErrorCode,
+    said: String,
+    doing: String,
+}
+
+impl Deliveries {
+    /// Nothing was sent yet.
+    pub(crate) fn new(place: String) -> Self {
+        Self { place, state: Mutex::default(), changed: Notify::new(), room: Condvar::new() }
+    }
+
+    /// Everything before `position` needs no confirmation.
+    pub(crate) fn begin(&self, position: Position) {
+        self.state.lock().confirmed = position;
+    }
+
+    /// Adds a batch before its first message is sent. Returns the number that its messages carry.
+    pub(crate) fn add(&self, sent: Sent) -> usize {
+        let mut state = self.state.lock();
+        let number = state.first + state.sent.len();
+        state.unconfirmed += sent.unconfirmed;
+        state.sent.push_back(sent);
+        state.settle();
+        drop(state);
+        self.changed.notify_one();
+        number
+    }
+
+    /// The bound up to which every batch is confirmed.
+    ///
+    /// # Errors
+    /// The first failure of a delivery.
+    pub(crate) fn confirmed(&self) -> Result<Position> {
+        let state = self.state.lock();
+        match &state.failure {
+            Some(failure) => Err(self.explain(failure)),
+            None => Ok(state.confirmed),
+        }
+    }
+
+    /// Returns when more is confirmed than `position`. Dropping the future loses nothing.
+    pub(crate) async fn beyond(&self, position: Position) -> Result<Position> {
+        loop {
+            let confirmed = self.confirmed()?;
+            if confirmed > position {
+                return Ok(confirmed);
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Waits, for a bounded time, until half of what is unconfirmed now is confirmed.
+    pub(crate) fn wait_for_room(&self, at_most: Duration) {
+        let mut state = self.state.lock();
+        let enough = state.unconfirmed / 2;
+        let is_full = |state: &mut State| state.failure.is_none() && state.unconfirmed > enough;
+        self.room.wait_while_for(&mut state, is_full, at_most);
+    }
+
+    /// What was confirmed so far.
+    pub(crate) fn status(&self) -> DestinationStatus {
+        self.state.lock().status.clone()
+    }
+
+    /// What last went wrong with a connection, and forgets it.
+    pub(crate) fn take_trouble(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.state.lock().trouble.take()
+    }
+
+    fn fail(&self, failure: Failure) {
+        self.state.lock().failure.get_or_insert(failure);
+        self.changed.notify_one();
+        self.room.notify_all();
+    }
+
+    fn explain(&self, failure: &Failure) -> Error {
+        explain(failure.code, &failure.said, &failure.doing, &self.place)
+    }
+
+    fn confirm(&self, number: usize) {
+        let mut state = self.state.lock();
+        state.unconfirmed = state.unconfirmed.saturating_sub(1);
+        let index = number - state.first;
+        if let Some(sent) = state.sent.get_mut(index) {
+            sent.unconfirmed -= 1;
+        }
+        if state.settle() {
+            self.changed.notify_one();
+        }
+        self.room.notify_one();
+    }
+}
+
+impl State {
+    /// Takes the batches from the front that are confirmed whole. Returns whether there was one.
+    fn settle(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(sent) = self.sent.pop_front_if(|sent| sent.unconfirmed == 0) {
+            self.first += 1;
+            self.confirmed = self.confirmed.max(sent.end);
+            moved = true;
+            for (table, (records, bytes)) in sent.tables {
+                self.status.records += records;
+                self.status.bytes += bytes;
+                let of_table = self.status.tables.entry(table).or_default();
+                *of_table = (of_table.0 + records, of_table.1 + bytes);
+            }
+        }
+        moved
+    }
+}
+
+/// librdkafka's callbacks.
+#[derive(Clone)]
+pub(crate) struct Callbacks(pub(crate) std::sync::Arc<Deliveries>);
+
+impl ClientContext for Callbacks {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What matters of it comes as an error, too.
+        tracing::debug!(target: "librdkafka", facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let Some(code) = error.rdkafka_error_code() else { return };
+        tracing::debug!(target: "librdkafka", ?code, "{reason}");
+        if code == RDKafkaErrorCode::Fatal {
+            let said = reason.to_owned();
+            return self.0.fail(Failure { code, said, doing: "go on writing to".to_owned() });
+        }
+        let mut state = self.0.state.lock();
+        // That all brokers are down is what follows from the reason, which came before.
+        if code != RDKafkaErrorCode::AllBrokersDown || state.trouble.is_none() {
+            state.trouble = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ProducerContext for Callbacks {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        match result {
+            Ok(_) => self.0.confirm(number),
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                let trouble = self.0.state.lock().trouble.clone();
+                let said = match trouble.filter(|_| code == RDKafkaErrorCode::MessageTimedOut) {
+                    Some((_, reason)) => format!("not confirmed in time: {reason}"),
+                    None => code.to_string(),
+                };
+                let bytes = message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len);
+                let doing = format!("write a message of {bytes} bytes to topic {} of", message.topic());
+                self.0.fail(Failure { code, said, doing });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ductstream_core::Lsn;
+
+    use super::*;
+
+    fn sent(end: u64, unconfirmed: u64) -> Sent {
+        Sent { end: Position::start_of(Lsn(end)), unconfirmed, ..Sent::default() }
+    }
+
+    fn confirmed(deliveries: &Deliveries) -> u64 {
+        deliveries.confirmed().unwrap().commit_lsn.0
+    }
+
+    #[test]
+    fn only_the_longest_run_of_batches_that_were_confirmed_whole_counts() {
+        let deliveries = Deliveries::new("kafka".into());
+        let [first, second, third] = [sent(10, 2), sent(20, 1), sent(30, 1)].map(|sent| deliveries.add(sent));
+        deliveries.confirm(second);
+        deliveries.confirm(first);
+        assert_eq!(confirmed(&deliveries), 0);
+        deliveries.confirm(first);
+        assert_eq!(confirmed(&deliveries), 20);
+        deliveries.add(sent(40, 0));
+        assert_eq!(confirmed(&deliveries), 20, "a bound waits for what is before it");
+        deliveries.confirm(third);
+        assert_eq!(confirmed(&deliveries), 40);
+    }
+
+    #[test]
+    fn the_first_failure_is_what_is_told() {
+        let deliveries = Deliveries::new("kafka at k:9092".into());
+        for (code, doing) in
+            [(RDKafkaErrorCode::MessageSizeTooLarge, "one of"), (RDKafkaErrorCode::PurgeQueue, "two of")]
+        {
+            deliveries.fail(Failure { code, said: String::new(), doing: doing.into() });
+        }
+        assert!(deliveries.confirmed().unwrap_err().message().starts_with("cannot one of kafka at k:9092"));
+    }
+}

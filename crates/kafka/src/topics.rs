@@ -1,0 +1,104 @@
+//! The cluster's topics: which there are, and making those that are missing.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ductstream_core::{Error, Result, TableName};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::Metadata;
+
+use crate::connection::Connection;
+use crate::destination::blocking;
+use crate::failure::{explain, explain_error};
+use crate::limits;
+use crate::settings::{CreateTopics, NewTopics};
+
+/// The topics that are known to exist.
+pub(crate) struct Topics {
+    connection: Arc<Connection>,
+    create: CreateTopics,
+    known: HashSet<String>,
+}
+
+impl Topics {
+    pub(crate) fn new(connection: Arc<Connection>, create: CreateTopics, cluster: &Metadata) -> Self {
+        Self { connection, create, known: names(cluster) }
+    }
+
+    /// Makes sure that a table's topic exists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when it does not, and is not to be created.
+    pub(crate) async fn ensure(&mut self, topic: &str, table: &TableName) -> Result<()> {
+        if self.known.contains(topic) {
+            return Ok(());
+        }
+        self.look().await?;
+        if self.known.contains(topic) {
+            return Ok(());
+        }
+        let CreateTopics::Yes(new) = &self.create else {
+            let message =
+                format!("topic {topic} of {} does not exist, and table {table} belongs there", self.connection.place);
+            return Err(Error::configuration(message)
+                .with_remedy("create the topic, or set `create_topics: true`, or name another one under `topics`"));
+        };
+        create(&self.connection, topic, new).await?;
+        tracing::info!(topic, %table, "created a topic");
+        let deadline = Instant::now() + limits::CREATE_TIMEOUT;
+        while !self.known.contains(topic) {
+            if Instant::now() > deadline {
+                return Err(Error::retry(format!(
+                    "topic {topic} was created, and {} does not show it",
+                    self.connection.place
+                )));
+            }
+            tokio::time::sleep(limits::CREATED_PAUSE).await;
+            self.look().await?;
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self) -> Result<()> {
+        let connection = self.connection.clone();
+        self.known = names(&blocking(move || connection.cluster()).await?);
+        Ok(())
+    }
+}
+
+/// The topics that have a leader for every partition.
+fn names(cluster: &Metadata) -> HashSet<String> {
+    let whole = |topic: &&rdkafka::metadata::MetadataTopic| {
+        topic.error().is_none()
+            && !topic.partitions().is_empty()
+            && topic.partitions().iter().all(|part| part.leader() >= 0)
+    };
+    cluster.topics().iter().filter(whole).map(|topic| topic.name().to_owned()).collect()
+}
+
+/// Creates a topic. One that exists by now is no error: another flow may have been faster.
+async fn create(connection: &Connection, topic: &str, new: &NewTopics) -> Result<()> {
+    let place = &connection.place;
+    let doing = format!("create topic {topic} of");
+    let number = |setting: Option<u16>| setting.map_or(-1, i32::from);
+    let replicas = TopicReplication::Fixed(number(new.replication_factor));
+    let mut wanted = NewTopic::new(topic, number(new.partitions), replicas);
+    for (name, value) in &new.config {
+        wanted = wanted.set(name, value.reveal());
+    }
+    let admin: AdminClient<_> = connection.client.create().map_err(|error| explain_error(&error, &doing, place))?;
+    let options = AdminOptions::new()
+        .request_timeout(Some(limits::CREATE_TIMEOUT))
+        .operation_timeout(Some(limits::CREATE_TIMEOUT));
+    let results =
+        admin.create_topics([&wanted], &options).await.map_err(|error| explain_error(&error, &doing, place))?;
+    for result in results {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(explain(code, "", &doing, place)),
+        }
+    }
+    Ok(())
+}

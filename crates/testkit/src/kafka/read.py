@@ -1,0 +1,39 @@
+# Prints every message of the topics as one line of JSON, partition by partition in order of offset.
+# Arguments: configuration of the client as JSON, then topics.
+import base64, json, sys
+from confluent_kafka import Consumer, TopicPartition, KafkaException
+
+def text(data):
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+configuration = {"group.id": "reader", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+configuration.update(json.loads(sys.argv[1]))
+consumer = Consumer(configuration)
+for topic in sys.argv[2:]:
+    metadata = consumer.list_topics(topic, timeout=20).topics[topic]
+    if metadata.error is not None:
+        continue
+    for partition in sorted(metadata.partitions):
+        place = TopicPartition(topic, partition, 0)
+        low, high = consumer.get_watermark_offsets(place, timeout=20)
+        if low == high:
+            continue
+        consumer.assign([TopicPartition(topic, partition, low)])
+        # Behind the last message there may be markers of transactions: the position passes them.
+        while consumer.position([place])[0].offset < high:
+            message = consumer.poll(0.5)
+            if message is None:
+                continue
+            if message.error():
+                raise KafkaException(message.error())
+            print(json.dumps({
+                "topic": topic, "partition": partition, "offset": message.offset(),
+                "key": text(message.key()), "value": text(message.value()),
+                "headers": {name: text(value) for name, value in message.headers() or []},
+            }))
+consumer.close()
