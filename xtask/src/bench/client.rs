@@ -158,7 +158,9 @@ destinations:
         ensure!(delivered == rows, "{} says that it delivered {delivered} rows and not {rows}", self.client);
         let Some(files) = self.files() else { return Ok(()) };
         let query = format!("select count(*), count(distinct id) from {files}");
-        let count = format!("import duckdb; print(*duckdb.sql(\"{query}\").fetchone())");
+        let count = format!(
+            "import duckdb; duckdb.sql(\"set enable_progress_bar = false\"); print(*duckdb.sql(\"{query}\").fetchone())"
+        );
         let counted = capture(Command::new(python()).args(["-c", &count]))?;
         ensure!(counted.trim() == format!("{rows} {rows}"), "{rows} rows, but in the files are (distinct) {counted}");
         Ok(())
