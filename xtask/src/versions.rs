@@ -42,6 +42,10 @@ pub(crate) const PYTHON_PACKAGES: &[&str] = &[
     "pyarrow==26.0.1",
     "psycopg[binary]==3.3.9",
     "confluent-kafka[avro,json,protobuf,schemaregistry]==2.16.1",
+    "fastavro==1.13.1",
+    "backports.zstd==1.8.0",
+    "cramjam==2.14.0",
+    "protobuf==7.36.2",
 ];
 
 /// PostgreSQL 16 with all its client programs, for machines that have none installed.

@@ -1,4 +1,4 @@
-//! Readers that are not ours, in Python: DuckDB, pyarrow, psycopg.
+//! Readers that are not ours, in Python: DuckDB, pyarrow, fastavro, protobuf, psycopg.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -7,6 +7,8 @@ use ductstream_core::{Envelope, Error, Result, TableSchema};
 use parquet::schema::printer::print_schema;
 
 use crate::WireSettings;
+use crate::avro::record_name;
+use crate::avro::schema::avro_schema;
 use crate::envelope::Transform;
 use crate::json::json_schema;
 use crate::parquet::parquet_schema;
@@ -18,6 +20,8 @@ pub struct Shapes {
     pub arrow: SchemaRef,
     /// The Parquet schema, as text in Parquet's own notation.
     pub parquet: String,
+    /// The Avro schema.
+    pub avro: serde_json::Value,
     /// JSON Schema (2020-12) of a JSON document.
     pub json: serde_json::Value,
 }
@@ -34,5 +38,6 @@ pub fn describe(table: &Arc<TableSchema>, envelope: Envelope, settings: &WireSet
     let failed = |error| Error::bug("printing a Parquet schema").with_source(error);
     let parquet = String::from_utf8(text).map_err(failed)?;
     let json = json_schema(envelope, table, settings.json.numeric)?;
-    Ok(Shapes { arrow, parquet, json })
+    let avro = avro_schema(&arrow, &record_name(&table.table, "Value"))?;
+    Ok(Shapes { arrow, parquet, avro, json })
 }

@@ -1,7 +1,7 @@
 //! Wire formats and envelopes: from chunks of Arrow columns to bytes.
 //!
 //! What is here: the envelopes as Arrow transforms ([`envelope`]), and a [`Codec`](ductstream_core::Codec) per format, made by
-//! [`build`]: Parquet and JSON lines so far. [`JsonLines`] writes whole batches in commit order across tables, for
+//! [`build`]: Parquet, Avro and JSON lines so far. [`JsonLines`] writes whole batches in commit order across tables, for
 //! standard output; [`describe`] shows what a table looks like in each format.
 //!
 //! What is not here: where the bytes go, and how PostgreSQL's values became Arrow columns.
@@ -10,20 +10,27 @@
 //! [`ObjectEncoder`](ductstream_core::ObjectEncoder). Everything a format needs to know of a record's meaning (which columns
 //! are the key, what is unchanged) comes from the envelope.
 
+mod avro;
 mod codec;
 mod describe;
 pub mod envelope;
 mod json;
 mod limits;
+mod message;
+mod names;
 mod parquet;
 mod registry;
+mod rows;
 mod settings;
 
-pub use codec::{build, message_codec};
+pub use avro::AvroCodec;
+pub use codec::build;
 pub use describe::{Shapes, describe};
 pub use json::{DebeziumJson, JsonCodec, JsonLines};
+pub use message::{MessageMode, MessageShape, message_codec};
 pub use parquet::ParquetCodec;
 pub use registry::{SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject};
 pub use settings::{
-    JsonCompression, JsonSettings, NumericJson, ParquetCompression, ParquetSettings, ParquetStatistics, WireSettings,
+    AvroCompression, AvroSettings, JsonCompression, JsonSettings, NumericJson, ParquetCompression, ParquetSettings,
+    ParquetStatistics, WireSettings,
 };

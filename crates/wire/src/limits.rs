@@ -14,6 +14,12 @@ pub(crate) const ZSTD_LEVEL: u32 = 1;
 pub(crate) const GZIP_LEVELS: (u32, u32) = (0, 9);
 pub(crate) const GZIP_LEVEL: u32 = 6;
 
+/// Level of Avro's deflate by default: what blocks of 64 KiB gain by higher ones costs more than the rest of the encoding.
+pub(crate) const DEFLATE_LEVEL: u32 = 1;
+
+/// Bytes of records after which an Avro block ends.
+pub(crate) const AVRO_BLOCK_BYTES: usize = 64 << 10;
+
 /// Rows that go to the Parquet writer at once. Pages end where such a slice ends, so it must not depend on how records
 /// were appended.
 pub(crate) const SLICE_ROWS: usize = 8192;

@@ -16,6 +16,8 @@ pub struct WireSettings {
     pub json: JsonSettings,
     /// How the envelope `debezium` is made.
     pub debezium: Debezium,
+    /// How Avro is written.
+    pub avro: AvroSettings,
 }
 
 /// The `parquet` section of a flow.
@@ -102,6 +104,58 @@ pub enum NumericJson {
     Number,
 }
 
+/// The `avro` section of a flow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AvroSettings {
+    /// How the blocks of files are compressed.
+    pub compression: AvroCompression,
+    /// Compression level: 1 to 22 with `zstandard` (default 1), 0 to 9 with `deflate` (default 1). Higher is smaller and slower.
+    pub compression_level: Option<u32>,
+}
+
+/// How the blocks of Avro files are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AvroCompression {
+    /// Deflate: the only one that every reader has to know.
+    #[default]
+    Deflate,
+    /// Zstandard: smaller and faster; many readers know it, some need a library of its own for it.
+    Zstandard,
+    /// Snappy: faster and larger.
+    Snappy,
+    /// None.
+    None,
+}
+
+impl AvroCompression {
+    /// The name in a file's header.
+    pub(crate) fn codec(self) -> &'static str {
+        match self {
+            Self::Deflate => "deflate",
+            Self::Zstandard => "zstandard",
+            Self::Snappy => "snappy",
+            Self::None => "null",
+        }
+    }
+}
+
+impl AvroSettings {
+    /// Refuses values that cannot be written with.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) that names the setting.
+    pub fn validate(&self) -> Result<()> {
+        let levels = match self.compression {
+            AvroCompression::Zstandard => Some(limits::ZSTD_LEVELS),
+            AvroCompression::Deflate => Some(limits::GZIP_LEVELS),
+            AvroCompression::Snappy | AvroCompression::None => None,
+        };
+        check_level("avro.compression_level", self.compression_level, levels)
+    }
+}
+
 impl Default for ParquetSettings {
     fn default() -> Self {
         Self {
@@ -163,7 +217,7 @@ fn check_level(setting: &str, level: Option<u32>, levels: Option<(u32, u32)>) ->
         }
         (Some(level), None) => {
             let message = format!("{setting} is {level}, and the compression has no levels");
-            Err(Error::configuration(message).with_remedy("remove it, or choose zstd or gzip"))
+            Err(Error::configuration(message).with_remedy("remove it, or choose a compression that has"))
         }
     }
 }

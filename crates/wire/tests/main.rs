@@ -2,11 +2,13 @@
 
 #[cfg(test)]
 mod suite {
+    mod avro;
     mod build;
     mod conformance;
     mod describe;
     mod envelope;
     mod json;
+    mod message;
     mod parquet;
     mod types;
 }

@@ -23,9 +23,9 @@ Examples:
   ductstream schema shop.yaml --table public.orders
   ductstream schema shop.yaml --json | jq '.[0].parquet' -r
 
-Shows the shape of each of the flow's tables in the flow's envelope, in Arrow, Parquet and JSON.";
+Shows the shape of each of the flow's tables in the flow's envelope, in Arrow, Parquet, Avro and JSON.";
 
-/// Show what the flow's tables look like in Arrow, Parquet and JSON
+/// Show what the flow's tables look like in Arrow, Parquet, Avro and JSON
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SchemaArgs {
@@ -85,6 +85,7 @@ fn document(table: &TableSchema, shapes: &Shapes) -> Value {
         "columns": columns,
         "arrow": arrow(shapes).map(|(name, data_type)| json!({"name": name, "type": data_type})).collect::<Vec<_>>(),
         "parquet": shapes.parquet,
+        "avro": shapes.avro,
         "json": shapes.json,
     })
 }
@@ -93,16 +94,18 @@ fn report(table: &TableSchema, shapes: &Shapes) -> Result<String> {
     let heading = |text: &str| Style::new().bold().apply_to(text.to_owned());
     let failed = |error| Error::bug("cannot write JSON").with_source(error);
     let json = serde_json::to_string_pretty(&shapes.json).map_err(failed)?;
+    let avro = serde_json::to_string_pretty(&shapes.avro).map_err(failed)?;
     let rows = table.columns.iter().map(|column| [format!("  {}", column.name()), column.pg_type.name.clone()]);
     let columns = output::columns(rows.collect());
     let arrow = output::columns(arrow(shapes).map(|(name, data_type)| [format!("  {name}"), data_type]).collect());
     Ok(format!(
-        "{}, key ({})\n{columns}\n{}\n{arrow}\n{}\n{}\n{}\n{json}\n\n",
+        "{}, key ({})\n{columns}\n{}\n{arrow}\n{}\n{}\n{}\n{avro}\n\n{}\n{json}\n\n",
         heading(&table.table.to_string()),
         key(table).join(", "),
         heading("Arrow"),
         heading("Parquet"),
         shapes.parquet,
+        heading("Avro"),
         heading("JSON Schema"),
     ))
 }

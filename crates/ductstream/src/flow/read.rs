@@ -12,7 +12,7 @@ use super::tree::{Kind, Node};
 use crate::connectors::DESTINATIONS;
 
 /// The fields of a flow file. A test holds them against the JSON Schema.
-pub(crate) const FIELDS: [&str; 12] = [
+pub(crate) const FIELDS: [&str; 13] = [
     "name",
     "source",
     "format",
@@ -25,6 +25,7 @@ pub(crate) const FIELDS: [&str; 12] = [
     "parquet",
     "json",
     "debezium",
+    "avro",
 ];
 
 /// Reads a whole flow file. What no single field can know is left to [`validate`](super::validate).
@@ -44,6 +45,7 @@ pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
         parquet: section.optional("parquet")?.unwrap_or_default(),
         json: section.optional("json")?.unwrap_or_default(),
         debezium: section.optional("debezium")?.unwrap_or_default(),
+        avro: section.optional("avro")?.unwrap_or_default(),
     })
 }
 

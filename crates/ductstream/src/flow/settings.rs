@@ -6,14 +6,14 @@ use ductstream_object_store::{AzureSettings, FileSettings, GcsSettings, S3Settin
 use ductstream_postgres::settings::SourceSettings;
 use ductstream_runner::RetrySettings;
 use ductstream_wire::envelope::debezium::DebeziumSettings;
-use ductstream_wire::{JsonSettings, ParquetSettings};
+use ductstream_wire::{AvroSettings, JsonSettings, ParquetSettings};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::FlowName;
 
 /// Wire formats that this version can write.
-pub(crate) const FORMATS: [WireFormat; 2] = [WireFormat::Parquet, WireFormat::Json];
+pub(crate) const FORMATS: [WireFormat; 3] = [WireFormat::Parquet, WireFormat::Avro, WireFormat::Json];
 
 /// Envelopes that this version can write.
 pub(crate) const ENVELOPES: [Envelope; 3] = [Envelope::Flat, Envelope::Native, Envelope::Debezium];
@@ -64,6 +64,9 @@ pub struct Flow {
     /// How events are made, under Debezium's option names; only with `envelope: debezium`.
     #[schemars(default)]
     pub debezium: DebeziumSettings,
+    /// How Avro is written; only when the flow or a destination has `format: avro`.
+    #[schemars(default)]
+    pub avro: AvroSettings,
 }
 
 /// A source, by `type`.

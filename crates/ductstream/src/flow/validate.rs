@@ -185,7 +185,8 @@ fn place(kind: &DestinationKind) -> Option<String> {
 
 /// The sections of the formats. One that has no effect is a misunderstanding.
 fn format_sections(flow: &Flow, root: &Node) -> Result<(), Problem> {
-    for (section, format) in [("parquet", WireFormat::Parquet), ("json", WireFormat::Json)] {
+    for (section, format) in [("parquet", WireFormat::Parquet), ("json", WireFormat::Json), ("avro", WireFormat::Avro)]
+    {
         let used = flow.destinations.iter().any(|destination| flow.wire(destination).0 == format);
         if let (Some(node), false) = (root.get(section), used) {
             let message = format!("the section has no effect, for no destination has the format {format}");
@@ -199,6 +200,7 @@ fn format_sections(flow: &Flow, root: &Node) -> Result<(), Problem> {
     }
     flow.debezium.validate().map_err(|error| refused(root.find("debezium"), &error))?;
     flow.parquet.validate().map_err(|error| refused(root.find("parquet"), &error))?;
+    flow.avro.validate().map_err(|error| refused(root.find("avro"), &error))?;
     flow.json.validate().map_err(|error| refused(root.find("json"), &error))
 }
 

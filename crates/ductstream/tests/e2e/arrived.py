@@ -1,6 +1,6 @@
 # Prints which operations each table's objects hold, in order, as the manifests below a directory name them.
 # arrived.py DIRECTORY
-import glob, json, sys, duckdb
+import glob, json, sys, duckdb, fastavro
 
 root = sys.argv[1]
 # It would go to standard output.
@@ -9,9 +9,12 @@ found = {}
 for cut in sorted(glob.glob(f"{root}/_cuts/*.json")):
     for entry in json.load(open(cut))["objects"]:
         path = f"{root}/{entry['path']}"
-        relation = duckdb.read_parquet(path) if path.endswith(".parquet") else duckdb.read_json(path)
-        operation = "_op" if "_op" in relation.columns else "op"
-        operations = [row[0] for row in relation.project(f'"{operation}"').fetchall()]
+        if path.endswith(".avro"):
+            operations = [row.get("_op") or row["op"] for row in fastavro.reader(open(path, "rb"))]
+        else:
+            relation = duckdb.read_parquet(path) if path.endswith(".parquet") else duckdb.read_json(path)
+            operation = "_op" if "_op" in relation.columns else "op"
+            operations = [row[0] for row in relation.project(f'"{operation}"').fetchall()]
         assert len(operations) == entry["rows"], f"{path}: {len(operations)} rows, {entry['rows']} in the manifest"
         table = f"{entry['table']['namespace']}.{entry['table']['name']}"
         found.setdefault(table, []).extend(operations)

@@ -79,6 +79,26 @@ impl Transform {
         RecordBatch::try_new(self.schema.clone(), columns).map_err(|error| self.mismatch().with_source(error))
     }
 
+    /// The Arrow schema of [`keys`](Self::keys); `None` of a table without key.
+    pub fn key_schema(&self) -> Option<SchemaRef> {
+        let fields = key_fields(&self.table);
+        (!fields.is_empty()).then(|| Arc::new(Schema::new(fields)))
+    }
+
+    /// The key columns of `rows` of `chunk`: of a delete the old row's, of everything else the new one's. Those of a truncate are
+    /// null. `None` of a table without key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`](ductstream_core::ErrorKind::Bug) when the chunk is not of the table.
+    pub fn keys(&self, chunk: &TableChunk, rows: Range<usize>) -> Result<Option<RecordBatch>> {
+        let Some(schema) = self.key_schema() else { return Ok(None) };
+        if rows.end > chunk.len() || chunk.after.len() != self.table.columns.len() {
+            return Err(self.mismatch());
+        }
+        let columns = Rows::new(chunk, rows).key_columns()?.into_iter().map(|(_, column)| column).collect();
+        RecordBatch::try_new(schema, columns).map(Some).map_err(|error| self.mismatch().with_source(error))
+    }
+
     fn mismatch(&self) -> Error {
         let (table, version) = (&self.table.table, self.table.version);
         Error::bug(format!(

@@ -1,71 +1,61 @@
-//! One JSON document per message, with the key as a document of its own.
+//! Documents by themselves, with their keys.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use ductstream_core::{
-    Envelope, MessageCodec, MessageEncoder, MessageSpan, Messages, Op, Result, TableChunk, TableSchema, WireFormat,
-};
+use ductstream_core::{Envelope, Result, TableChunk, TableSchema};
+use serde_json::Value;
 
 use super::plan::TablePlan;
-use crate::JsonSettings;
+use super::schema::{json_schema, key_schema};
+use crate::NumericJson;
 
-/// JSON messages in one envelope.
+/// Writes records of one table at one schema version, and their keys, as documents.
 #[derive(Debug)]
 pub(crate) struct JsonMessages {
-    pub(crate) envelope: Envelope,
-    pub(crate) settings: JsonSettings,
-    /// Whether each deletion is followed by a message without a value.
-    pub(crate) tombstones: bool,
-}
-
-struct JsonMessageEncoder {
     plan: TablePlan,
-    tombstones: bool,
+    numeric: NumericJson,
+    /// What stands in front of every value.
+    pub(crate) value_frame: Vec<u8>,
+    /// What stands in front of every key.
+    pub(crate) key_frame: Vec<u8>,
 }
 
-#[async_trait]
-impl MessageCodec for JsonMessages {
-    fn format(&self) -> WireFormat {
-        WireFormat::Json
+impl JsonMessages {
+    pub(crate) fn new(envelope: Envelope, table: &Arc<TableSchema>, numeric: NumericJson) -> Result<Self> {
+        let plan = TablePlan::compile(envelope, table, numeric)?;
+        Ok(Self { plan, numeric, value_frame: Vec::new(), key_frame: Vec::new() })
     }
 
-    fn envelope(&self) -> Envelope {
-        self.envelope
+    /// The JSON Schemas of the values and of the keys, where there are keys.
+    pub(crate) fn schemas(&self) -> Result<(Value, Option<Value>)> {
+        let table = &self.plan.table;
+        let value = json_schema(self.plan.envelope, table, self.numeric)?;
+        Ok((value, key_schema(table, self.numeric)?))
     }
 
-    fn content_type(&self) -> &'static str {
-        "application/json"
-    }
-
-    async fn encoder(&self, schema: &Arc<TableSchema>, _topic: &str) -> Result<Box<dyn MessageEncoder>> {
-        let plan = TablePlan::compile(self.envelope, schema, self.settings.numeric)?;
-        Ok(Box::new(JsonMessageEncoder { plan, tombstones: self.tombstones }))
-    }
-}
-
-impl MessageEncoder for JsonMessageEncoder {
-    fn encode(&mut self, chunk: &TableChunk, rows: Range<usize>, out: &mut Messages) -> Result<()> {
+    /// Appends all values, then all keys, and where each of them ends; returns where the keys begin.
+    pub(crate) fn write(
+        &self,
+        chunk: &TableChunk,
+        rows: Range<usize>,
+        out: &mut Vec<u8>,
+        (value_ends, key_ends): (&mut Vec<usize>, &mut Vec<usize>),
+    ) -> Result<usize> {
         let mut records = self.plan.bind(chunk)?;
-        for row in rows {
-            let has_key = !chunk.schema.key.is_empty() && chunk.ops[row] != Op::Truncate;
-            let begin = out.bytes.len();
-            if has_key {
-                records.push_key(row, &mut out.bytes);
-            }
-            let key_end = out.bytes.len();
-            records.push(row, &mut out.bytes);
-            // Lines end with a line break, messages do not.
-            out.bytes.pop();
-            let key = has_key.then_some(begin..key_end);
-            let span =
-                MessageSpan { rows: row..row + 1, key, value: Some(key_end..out.bytes.len()), headers: Vec::new() };
-            let tombstone = (self.tombstones && has_key && chunk.ops[row] == Op::Delete)
-                .then(|| MessageSpan { value: None, ..span.clone() });
-            out.spans.push(span);
-            out.spans.extend(tombstone);
+        for row in rows.clone() {
+            out.extend_from_slice(&self.value_frame);
+            records.push_document(row, out);
+            value_ends.push(out.len());
         }
-        Ok(())
+        let key_start = out.len();
+        if !self.plan.table.key.is_empty() {
+            for row in rows {
+                out.extend_from_slice(&self.key_frame);
+                records.push_key(row, out);
+                key_ends.push(out.len());
+            }
+        }
+        Ok(key_start)
     }
 }

@@ -58,12 +58,17 @@ impl<'a> Records<'a> {
 
     /// Appends the document of `row` and a line break.
     pub(super) fn push(&mut self, row: usize, out: &mut Vec<u8>) {
+        self.push_document(row, out);
+        out.push(b'\n');
+    }
+
+    /// Appends the document of `row`.
+    pub(super) fn push_document(&mut self, row: usize, out: &mut Vec<u8>) {
         self.transaction.enter(self.chunk.positions[row], self.chunk.xids[row], self.chunk.commit_times[row]);
         match self.plan.envelope {
             Envelope::Flat => self.push_flat(row, out),
             _ => self.push_native(row, out),
         }
-        out.push(b'\n');
     }
 
     fn push_flat(&self, row: usize, out: &mut Vec<u8>) {
@@ -121,7 +126,7 @@ impl<'a> Records<'a> {
         out.push(b'}');
     }
 
-    /// Appends the key of `row` as an object, or `null`.
+    /// Appends the key of `row`; `null` when it has none.
     pub(super) fn push_key(&self, row: usize, out: &mut Vec<u8>) {
         let op = self.chunk.ops[row];
         let columns = self.before.as_ref().filter(|_| op == Op::Delete).unwrap_or(&self.after);

@@ -17,13 +17,25 @@ pub(crate) fn json_schema(envelope: Envelope, table: &TableSchema, numeric: Nume
         Envelope::Flat => flat(&members, &key),
         _ => native(&members, &key),
     };
+    Ok(titled(format!("{} version {}", table.table, table.version), document))
+}
+
+/// JSON Schema of the keys of `table`; `None` of a table without key.
+pub(super) fn key_schema(table: &TableSchema, numeric: NumericJson) -> Result<Option<Value>> {
+    let columns = table.key.iter().map(|index| Member::new(&table.columns[*index].field, numeric));
+    let members = columns.collect::<Result<Vec<_>>>()?;
+    let title = format!("key of {}", table.table);
+    Ok((!members.is_empty()).then(|| titled(title, object(members.iter(), true))))
+}
+
+fn titled(title: String, document: Value) -> Value {
     let mut schema = Map::new();
     schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
-    schema.insert("title".into(), json!(format!("{} version {}", table.table, table.version)));
+    schema.insert("title".into(), json!(title));
     if let Value::Object(document) = document {
         schema.extend(document);
     }
-    Ok(Value::Object(schema))
+    Value::Object(schema)
 }
 
 /// A row may lack columns (those that are unchanged), so only the envelope's own members are required.

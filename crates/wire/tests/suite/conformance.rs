@@ -1,7 +1,8 @@
 use ductstream_core::{ByteSize, Envelope, WireFormat};
 use ductstream_testkit::conformance::codec;
 use ductstream_wire::{
-    JsonCompression, JsonSettings, ParquetCompression, ParquetSettings, ParquetStatistics, WireSettings, build,
+    AvroCompression, AvroSettings, JsonCompression, JsonSettings, ParquetCompression, ParquetSettings,
+    ParquetStatistics, WireSettings, build,
 };
 
 const ENVELOPES: [Envelope; 2] = [Envelope::Flat, Envelope::Native];
@@ -34,6 +35,18 @@ fn json_keeps_the_codec_contract_however_it_is_compressed() {
             WireSettings { json: JsonSettings { compression, ..JsonSettings::default() }, ..WireSettings::default() };
         for envelope in ENVELOPES {
             codec::run(&*build(WireFormat::Json, envelope, &settings).unwrap());
+        }
+    }
+}
+
+#[test]
+fn avro_keeps_the_codec_contract_however_it_is_compressed() {
+    let all = [AvroCompression::Deflate, AvroCompression::Zstandard, AvroCompression::Snappy, AvroCompression::None];
+    for compression in all {
+        let avro = AvroSettings { compression, ..AvroSettings::default() };
+        let settings = WireSettings { avro, ..WireSettings::default() };
+        for envelope in ENVELOPES {
+            codec::run(&*build(WireFormat::Avro, envelope, &settings).unwrap());
         }
     }
 }

@@ -9,6 +9,9 @@ fn a_table_is_described_in_every_format() {
     for line in ["OPTIONAL INT64 amount (DECIMAL(12,2))", "REQUIRED INT64 _commit_lsn (INTEGER(64,false))"] {
         assert!(shapes.parquet.contains(line), "{}", shapes.parquet);
     }
+    assert_eq!((&shapes.avro["namespace"], &shapes.avro["name"]), (&"public.orders".into(), &"Value".into()));
+    let amount = serde_json::json!(["null", {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}]);
+    assert_eq!(shapes.avro["fields"][2]["type"], amount);
     assert_eq!(shapes.json["title"], "public.orders version 2");
     assert_eq!(shapes.json["properties"]["id"]["type"], serde_json::json!(["integer", "null"]));
     assert_eq!(shapes.json["properties"]["_old_key"]["required"], serde_json::json!(["id"]));
