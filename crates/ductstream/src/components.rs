@@ -70,6 +70,7 @@ impl FlowComponents {
     }
 
     fn destination(&self, settings: &DestinationSettings, codec: Arc<dyn Codec>) -> Result<Box<dyn Destination>> {
+        let name = settings.name.as_str();
         Ok(match settings.kind.clone() {
             DestinationKind::S3(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::Gcs(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
@@ -79,7 +80,7 @@ impl FlowComponents {
                 let wire = wire_settings(&self.flow);
                 let (format, envelope) = (codec.format(), codec.envelope());
                 let messages = ductstream_wire::message_codec(format, envelope, &wire, settings.tombstones)?;
-                Box::new(KafkaDestination::new(settings, messages)?)
+                Box::new(KafkaDestination::new(name, settings, messages)?)
             }
             DestinationKind::Stdout(settings) => {
                 let lines = match codec.envelope() {

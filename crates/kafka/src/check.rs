@@ -12,7 +12,7 @@ pub async fn check(settings: &KafkaSettings) -> Vec<Finding> {
     let settings = settings.clone();
     let found = blocking(move || {
         settings.validate()?;
-        Connection::open(&settings).map(|(_, cluster)| cluster.brokers().len())
+        Connection::open(&settings, None).map(|(_, cluster)| cluster.brokers().len())
     });
     match found.await {
         Ok(brokers) => vec![Finding::ok(&subject, format!("{brokers} brokers, which let the flow in"))],

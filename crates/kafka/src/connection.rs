@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ductstream_core::{Error, Result};
 use rdkafka::ClientConfig;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 
@@ -32,18 +32,43 @@ impl Connection {
     /// # Errors
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when brokers refuse the flow,
     /// [`ErrorKind::Retry`](ductstream_core::ErrorKind::Retry) when none answers in time.
-    pub(crate) fn open(settings: &KafkaSettings) -> Result<(Self, Metadata)> {
+    ///
+    /// A producer with a transactional id is the only one with it when this returns: what another one left open is taken back.
+    pub(crate) fn open(settings: &KafkaSettings, transactional_id: Option<&str>) -> Result<(Self, Metadata)> {
         let place = settings.place();
         let client = properties::client(settings)?;
-        let deliveries = Arc::new(Deliveries::new(place.clone()));
-        let producer = client.create_with_context(Callbacks(deliveries.clone())).map_err(|error| {
+        let deliveries = Arc::new(Deliveries::new(place.clone(), transactional_id.is_some()));
+        let properties = properties::transactional(client.clone(), settings, transactional_id);
+        let producer = properties.create_with_context(Callbacks(deliveries.clone())).map_err(|error| {
             // Such as a certificate that cannot be read: librdkafka names the file.
             Error::configuration(format!("cannot make a client for {place}: {error}"))
                 .with_remedy("correct the settings of the destination")
         })?;
         let connection = Self { place, client, producer, deliveries };
         let cluster = connection.cluster()?;
+        if transactional_id.is_some() {
+            connection.take_over()?;
+        }
         Ok((connection, cluster))
+    }
+
+    fn take_over(&self) -> Result<()> {
+        let deadline = Instant::now() + limits::INIT_TIMEOUT;
+        while let Err(error) = self.producer.init_transactions(limits::COMMIT_TIMEOUT) {
+            let may_repeat = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
+            if !may_repeat || Instant::now() > deadline {
+                return Err(self.cause(explain_error(&error, "begin to write transactions to", &self.place)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What really ended the producer, if it has ended: errors of single messages only follow from it.
+    pub(crate) fn cause(&self, error: Error) -> Error {
+        match self.producer.client().fatal_error() {
+            Some((code, said)) => explain(code, &said, "go on writing to", &self.place),
+            None => error,
+        }
     }
 
     /// All topics of the cluster. Asking for one by name would create it where brokers create topics by themselves. Blocks.

@@ -1,9 +1,9 @@
 //! What was sent, and how much of it the brokers have confirmed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ductstream_core::{DestinationStatus, Error, Position, Result, TableName};
+use ductstream_core::{DestinationStatus, Durable, Error, Position, Result, TableName};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -35,14 +35,18 @@ pub(crate) struct Deliveries {
     room: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     /// The number of the first batch in `sent`.
     first: usize,
     sent: VecDeque<Sent>,
     unconfirmed: u64,
-    confirmed: Position,
+    durable: Durable,
     status: DestinationStatus,
+    /// With transactions, confirmed messages are durable once they are committed.
+    is_transactional: bool,
+    uncommitted: Vec<BTreeMap<TableName, (u64, u64)>>,
+    /// When the open transaction is due.
+    commit_at: Option<Instant>,
     failure: Option<Failure>,
     /// The last thing that went wrong with a connection.
     trouble: Option<(RDKafkaErrorCode, String)>,
@@ -58,13 +62,47 @@ struct Failure {
 
 impl Deliveries {
     /// Nothing was sent yet.
-    pub(crate) fn new(place: String) -> Self {
-        Self { place, state: Mutex::default(), changed: Notify::new(), room: Condvar::new() }
+    pub(crate) fn new(place: String, is_transactional: bool) -> Self {
+        let state = State {
+            first: 0,
+            sent: VecDeque::new(),
+            unconfirmed: 0,
+            durable: Durable::up_to(Position::default()),
+            status: DestinationStatus::default(),
+            is_transactional,
+            uncommitted: Vec::new(),
+            commit_at: None,
+            failure: None,
+            trouble: None,
+        };
+        Self { place, state: Mutex::new(state), changed: Notify::new(), room: Condvar::new() }
     }
 
-    /// Everything before `position` needs no confirmation.
-    pub(crate) fn begin(&self, position: Position) {
-        self.state.lock().confirmed = position;
+    /// Everything before `position` needs no confirmation, and everything before `stored` is in the topics with a position.
+    pub(crate) fn begin(&self, position: Position, stored: Option<Position>) {
+        self.state.lock().durable = Durable::up_to(position).with_stored(stored);
+    }
+
+    /// Everything before `position` is durable, and `stored` is what was stored with it, if anything was.
+    pub(crate) fn commit(&self, position: Position, stored: Option<Position>) {
+        let mut state = self.state.lock();
+        let stored = stored.or(state.durable.stored());
+        state.durable = Durable::up_to(position.max(state.durable.position())).with_stored(stored);
+        for tables in std::mem::take(&mut state.uncommitted) {
+            state.count(tables);
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Says when the open transaction is due.
+    pub(crate) fn set_due(&self, due: Option<Instant>) {
+        self.state.lock().commit_at = due;
+    }
+
+    /// When the open transaction is due.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.state.lock().commit_at
     }
 
     /// Adds a batch before its first message is sent. Returns the number that its messages carry.
@@ -79,27 +117,35 @@ impl Deliveries {
         number
     }
 
-    /// The bound up to which every batch is confirmed.
+    /// What is durable.
     ///
     /// # Errors
     /// The first failure of a delivery.
-    pub(crate) fn confirmed(&self) -> Result<Position> {
+    pub(crate) fn durable(&self) -> Result<Durable> {
         let state = self.state.lock();
         match &state.failure {
             Some(failure) => Err(self.explain(failure)),
-            None => Ok(state.confirmed),
+            None => Ok(state.durable),
         }
     }
 
-    /// Returns when more is confirmed than `position`. Dropping the future loses nothing.
-    pub(crate) async fn beyond(&self, position: Position) -> Result<Position> {
+    /// Returns when more is durable than `position`. Dropping the future loses nothing.
+    pub(crate) async fn beyond(&self, position: Position) -> Result<Durable> {
         loop {
-            let confirmed = self.confirmed()?;
-            if confirmed > position {
-                return Ok(confirmed);
+            let durable = self.durable()?;
+            if durable.position() > position {
+                return Ok(durable);
             }
             self.changed.notified().await;
         }
+    }
+
+    /// Waits, for a bounded time, until everything that was sent is confirmed. Returns whether it is.
+    pub(crate) fn wait_until_confirmed(&self, at_most: Duration) -> bool {
+        let mut state = self.state.lock();
+        let is_waiting = |state: &mut State| state.failure.is_none() && state.unconfirmed > 0;
+        self.room.wait_while_for(&mut state, is_waiting, at_most);
+        state.unconfirmed == 0
     }
 
     /// Waits, for a bounded time, until half of what is unconfirmed now is confirmed.
@@ -150,16 +196,24 @@ impl State {
         let mut moved = false;
         while let Some(sent) = self.sent.pop_front_if(|sent| sent.unconfirmed == 0) {
             self.first += 1;
-            self.confirmed = self.confirmed.max(sent.end);
             moved = true;
-            for (table, (records, bytes)) in sent.tables {
-                self.status.records += records;
-                self.status.bytes += bytes;
-                let of_table = self.status.tables.entry(table).or_default();
-                *of_table = (of_table.0 + records, of_table.1 + bytes);
+            if self.is_transactional {
+                self.uncommitted.push(sent.tables);
+                continue;
             }
+            self.durable = Durable::up_to(sent.end.max(self.durable.position()));
+            self.count(sent.tables);
         }
         moved
+    }
+
+    fn count(&mut self, tables: BTreeMap<TableName, (u64, u64)>) {
+        for (table, (records, bytes)) in tables {
+            self.status.records += records;
+            self.status.bytes += bytes;
+            let of_table = self.status.tables.entry(table).or_default();
+            *of_table = (of_table.0 + records, of_table.1 + bytes);
+        }
     }
 }
 
@@ -220,12 +274,12 @@ mod tests {
     }
 
     fn confirmed(deliveries: &Deliveries) -> u64 {
-        deliveries.confirmed().unwrap().commit_lsn.0
+        deliveries.durable().unwrap().position().commit_lsn.0
     }
 
     #[test]
     fn only_the_longest_run_of_batches_that_were_confirmed_whole_counts() {
-        let deliveries = Deliveries::new("kafka".into());
+        let deliveries = Deliveries::new("kafka".into(), false);
         let [first, second, third] = [sent(10, 2), sent(20, 1), sent(30, 1)].map(|sent| deliveries.add(sent));
         deliveries.confirm(second);
         deliveries.confirm(first);
@@ -240,12 +294,12 @@ mod tests {
 
     #[test]
     fn the_first_failure_is_what_is_told() {
-        let deliveries = Deliveries::new("kafka at k:9092".into());
+        let deliveries = Deliveries::new("kafka at k:9092".into(), false);
         for (code, doing) in
             [(RDKafkaErrorCode::MessageSizeTooLarge, "one of"), (RDKafkaErrorCode::PurgeQueue, "two of")]
         {
             deliveries.fail(Failure { code, said: String::new(), doing: doing.into() });
         }
-        assert!(deliveries.confirmed().unwrap_err().message().starts_with("cannot one of kafka at k:9092"));
+        assert!(deliveries.durable().unwrap_err().message().starts_with("cannot one of kafka at k:9092"));
     }
 }

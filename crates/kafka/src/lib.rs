@@ -4,6 +4,9 @@
 //! durable once the brokers have confirmed it with `acks=all`; delivery reports are counted per batch, and what is reported durable is the
 //! longest run of batches that were confirmed whole.
 //!
+//! With `exactly_once`, records are written in Kafka transactions, and each transaction carries the position behind its records in a topic of
+//! its own. Opening fences whoever wrote for the same flow and destination before, and goes on from the last position that was committed.
+//!
 //! What is here: settings ([`KafkaSettings`]), the destination built from them ([`KafkaDestination`]) and the preflight [`check`].
 //! What is not here: encoding. A [`MessageCodec`](ductstream_core::MessageCodec) is given by the flow.
 
@@ -11,14 +14,21 @@ mod check;
 mod connection;
 mod deliveries;
 mod destination;
+mod encode;
 mod failure;
 mod limits;
 mod names;
+mod position;
 mod properties;
+mod send;
 mod settings;
 mod topics;
+mod transactions;
 mod writer;
 
 pub use check::check;
 pub use destination::{CAPABILITIES, KafkaDestination};
-pub use settings::{Brokers, CreateTopics, KafkaSettings, MessageMode, Partitioner, Sasl, SaslMechanism, Tls};
+pub use settings::{
+    Brokers, Certificates, CreateTopics, ExactlyOnce, ExactlyOnceSettings, KafkaSettings, MessageMode, NewTopics,
+    Partitioner, Property, Sasl, SaslMechanism, Tls,
+};

@@ -26,6 +26,41 @@ pub(crate) const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two looks for a topic that was created a moment ago.
 pub(crate) const CREATED_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long reading the stored position may take.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Offsets from a topic's end at which the last stored position is looked for first, and next.
+pub(crate) const NEAR_THE_END: i64 = 16;
+pub(crate) const FAR_FROM_THE_END: i64 = 4096;
+
+/// How long a transaction stays open after its first record, by default.
+pub(crate) const TRANSACTION_AGE: Duration = Duration::from_millis(100);
+
+/// Bytes of messages after which a transaction is committed, by default.
+pub(crate) const TRANSACTION_BYTES: u64 = 16 << 20;
+
+/// Bytes of messages after which a transaction is committed inside one of the source, by default.
+pub(crate) const TRANSACTION_LIMIT_BYTES: u64 = 256 << 20;
+
+/// The longest `delivery_timeout` with transactions: brokers end those that take longer than a quarter of an hour.
+pub(crate) const TRANSACTION_DELIVERY_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What brokers wait for longer than for a message before they end a transaction that nobody ends.
+pub(crate) const TRANSACTION_GRACE: Duration = Duration::from_secs(30);
+
+/// How long beginning to be the one producer of a transactional id may take: the brokers end what another one left open first.
+pub(crate) const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One attempt of a commit, which goes on in the background when this has passed.
+pub(crate) const COMMIT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long taking back a transaction may take while a destination ends.
+pub(crate) const ABORT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Looks at whether librdkafka has put away what was confirmed, and the pause between two of them.
+pub(crate) const SETTLE_LOOKS: u32 = 200;
+pub(crate) const SETTLE_PAUSE: Duration = Duration::from_micros(50);
+
 /// How long a full queue is waited for before the reasons are looked at again.
 pub(crate) const ROOM_PAUSE: Duration = Duration::from_millis(50);
 
@@ -39,4 +74,6 @@ pub(crate) const OVERHEAD_BYTES: usize = 512;
 pub(crate) const TOPIC_NAME_BYTES: usize = 249;
 
 const _: () = assert!(MEMORY_BYTES > 4 * MESSAGE_BYTES);
+const _: () = assert!(TRANSACTION_BYTES < TRANSACTION_LIMIT_BYTES && NEAR_THE_END < FAR_FROM_THE_END);
+const _: () = assert!(TRANSACTION_DELIVERY_TIMEOUT.as_secs() + TRANSACTION_GRACE.as_secs() < 900);
 const _: () = assert!(CONNECT_TIMEOUT.as_millis() < DELIVERY_TIMEOUT.as_millis());

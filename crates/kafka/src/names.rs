@@ -6,7 +6,7 @@ use std::fmt::Write;
 use ductstream_core::{Error, Result, TableName};
 
 use crate::limits;
-use crate::settings::KafkaSettings;
+use crate::settings::{ExactlyOnce, KafkaSettings};
 
 /// The names of the topics.
 #[derive(Debug, Clone)]
@@ -36,6 +36,14 @@ impl Names {
                     "write tables as public.orders, and topics in letters, digits, dots, hyphens and underscores",
                 ));
             }
+        }
+        if let ExactlyOnce::Yes(exactly_once) = &settings.exactly_once
+            && let Some(topic) = exactly_once.position_topic.as_ref().filter(|topic| !is_topic(topic))
+        {
+            let message = format!("setting `position_topic` of the destination cannot name a topic: {topic:?}");
+            return Err(
+                Error::configuration(message).with_remedy("write it in letters, digits, dots, hyphens and underscores")
+            );
         }
         Ok(Self { template, topics: settings.topics.clone() })
     }

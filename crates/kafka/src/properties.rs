@@ -23,7 +23,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("partitioner", "remove it, and set `partitioner` of the destination"),
     ("bootstrap.servers", "remove it, and set `brokers`"),
     ("metadata.broker.list", "remove it, and set `brokers`"),
-    ("transactional.id", "remove it"),
+    ("transactional.id", "remove it, and set `exactly_once`"),
+    ("transaction.timeout.ms", "remove it, and set `delivery_timeout`"),
     ("enable.gapless.guarantee", "remove it"),
     ("delivery.report.only.error", "remove it: confirmations are what durability is counted by"),
     ("dr_cb", "remove it"),
@@ -62,6 +63,15 @@ pub(crate) fn client(settings: &KafkaSettings) -> Result<ClientConfig> {
         Ok(_) => Ok(client),
         Err(error) => Err(refused(&error)),
     }
+}
+
+/// The same for a producer that writes transactions.
+pub(crate) fn transactional(mut client: ClientConfig, settings: &KafkaSettings, id: Option<&str>) -> ClientConfig {
+    if let Some(id) = id {
+        let timeout = settings.delivery_timeout.0 + limits::TRANSACTION_GRACE;
+        client.set("transactional.id", id).set("transaction.timeout.ms", timeout.as_millis().to_string());
+    }
+    client
 }
 
 fn security(settings: &KafkaSettings, client: &mut ClientConfig) {

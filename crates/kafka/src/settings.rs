@@ -60,6 +60,10 @@ pub struct KafkaSettings {
     /// Memory of messages that are not confirmed yet.
     #[serde(default = "memory_limit")]
     pub memory_limit: ByteSize,
+    /// Each record exactly once for readers with `isolation.level=read_committed`: Kafka transactions carry records and the position behind
+    /// them. `true`, or a section with these settings.
+    #[serde(default)]
+    pub exactly_once: ExactlyOnce,
     /// Any of librdkafka's properties, such as `compression.type: zstd`. Those that delivery depends on are refused.
     #[serde(default)]
     pub properties: BTreeMap<String, Property>,
@@ -131,6 +135,46 @@ pub struct NewTopics {
     pub config: BTreeMap<String, Property>,
 }
 
+/// Whether records and positions are written in Kafka transactions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ExactlyOnce {
+    /// No: at least once.
+    #[default]
+    No,
+    /// Yes.
+    Yes(ExactlyOnceSettings),
+}
+
+/// How Kafka transactions are cut.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExactlyOnceSettings {
+    /// How long a Kafka transaction stays open after its first record: what readers wait for at most.
+    pub transaction_age: Span,
+    /// Bytes of messages after which a Kafka transaction is committed.
+    pub transaction_size: ByteSize,
+    /// Never split a transaction of the source over two Kafka transactions, unless it exceeds `transaction_limit`, or takes longer than half
+    /// of `delivery_timeout`.
+    pub transaction_aligned: bool,
+    /// Bytes of messages after which a Kafka transaction is committed inside a transaction of the source; with `transaction_aligned`.
+    pub transaction_limit: ByteSize,
+    /// The topic that keeps the position; `_ductstream.FLOW.DESTINATION` by default. It has one partition and `cleanup.policy=compact`, and
+    /// is created where topics are.
+    pub position_topic: Option<String>,
+}
+
+impl Default for ExactlyOnceSettings {
+    fn default() -> Self {
+        Self {
+            transaction_age: Span(limits::TRANSACTION_AGE),
+            transaction_size: ByteSize(limits::TRANSACTION_BYTES),
+            transaction_aligned: false,
+            transaction_limit: ByteSize(limits::TRANSACTION_LIMIT_BYTES),
+            position_topic: None,
+        }
+    }
+}
+
 /// TLS to the brokers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Tls {
@@ -194,6 +238,10 @@ impl SaslMechanism {
 pub struct Property(String);
 
 impl Property {
+    pub(crate) fn new(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -244,6 +292,27 @@ impl KafkaSettings {
             && files.certificate.is_some() != files.key.is_some()
         {
             return refuse("tls", "has one of `certificate` and `key`", "give both, or neither");
+        }
+        if let ExactlyOnce::Yes(exactly_once) = &self.exactly_once {
+            if self.delivery_timeout.0 > limits::TRANSACTION_DELIVERY_TIMEOUT {
+                return refuse(
+                    "delivery_timeout",
+                    "is longer than a Kafka transaction may take",
+                    "set it to 10m or less",
+                );
+            }
+            if exactly_once.transaction_age.0.is_zero() || exactly_once.transaction_age.0 > self.delivery_timeout.0 / 2
+            {
+                return refuse(
+                    "transaction_age",
+                    "is out of range",
+                    "set it above zero and to half of `delivery_timeout` or less",
+                );
+            }
+            if exactly_once.transaction_size.0 == 0 || exactly_once.transaction_limit < exactly_once.transaction_size {
+                let remedy = "set `transaction_size` above zero, and `transaction_limit` to at least that";
+                return refuse("transaction_size", "is out of range", remedy);
+            }
         }
         Names::new(self)?;
         properties::client(self).map(|_| ())
@@ -374,6 +443,11 @@ switch_or_section!(
     NewTopics,
     "true, false, or a section with `partitions`, `replication_factor`, `config`"
 );
+switch_or_section!(
+    ExactlyOnce,
+    ExactlyOnceSettings,
+    "true, false, or a section with `transaction_age`, `transaction_size`, `transaction_aligned`, `transaction_limit`, `position_topic`"
+);
 switch_or_section!(Tls, Certificates, "true, false, or a section with `ca`, `certificate`, `key`");
 
 #[cfg(test)]
@@ -415,6 +489,10 @@ mod tests {
             (json!({"memory_limit": "1MiB"}), "memory_limit"),
             (json!({"delivery_timeout": "10ms"}), "delivery_timeout"),
             (json!({"create_topics": {"partitions": 0}}), "create_topics"),
+            (json!({"exactly_once": {"transaction_age": "0s"}}), "transaction_age"),
+            (json!({"exactly_once": {"transaction_limit": "1MiB"}}), "transaction_size"),
+            (json!({"exactly_once": {"position_topic": "a b"}}), "position_topic"),
+            (json!({"exactly_once": true, "delivery_timeout": "1h"}), "delivery_timeout"),
             (json!({"tls": {"key": "k.pem"}}), "tls"),
             (json!({"topic": "{schema}"}), "topic"),
             (json!({"topics": {"orders": "o"}}), "topics"),

@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::destination::blocking;
 use crate::failure::{explain, explain_error};
 use crate::limits;
-use crate::settings::{CreateTopics, NewTopics};
+use crate::settings::{CreateTopics, NewTopics, Property};
 
 /// The topics that are known to exist.
 pub(crate) struct Topics {
@@ -32,31 +32,56 @@ impl Topics {
     /// # Errors
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when it does not, and is not to be created.
     pub(crate) async fn ensure(&mut self, topic: &str, table: &TableName) -> Result<()> {
-        if self.known.contains(topic) {
+        if self.exists(topic).await? {
             return Ok(());
         }
-        self.look().await?;
-        if self.known.contains(topic) {
-            return Ok(());
-        }
-        let CreateTopics::Yes(new) = &self.create else {
+        let CreateTopics::Yes(new) = self.create.clone() else {
             let message =
                 format!("topic {topic} of {} does not exist, and table {table} belongs there", self.connection.place);
             return Err(Error::configuration(message)
                 .with_remedy("create the topic, or set `create_topics: true`, or name another one under `topics`"));
         };
+        tracing::info!(topic, %table, "creating a topic");
+        self.make(topic, &new).await
+    }
+
+    /// Makes sure that the topic of the position exists.
+    ///
+    /// # Errors
+    /// As [`ensure`](Self::ensure).
+    pub(crate) async fn ensure_position(&mut self, topic: &str) -> Result<()> {
+        if self.exists(topic).await? {
+            return Ok(());
+        }
+        let CreateTopics::Yes(new) = self.create.clone() else {
+            let message = format!(
+                "topic {topic} of {} does not exist, and `exactly_once` keeps the position there",
+                self.connection.place
+            );
+            return Err(Error::configuration(message).with_remedy(
+                "create the topic with one partition and `cleanup.policy=compact`, or set `create_topics: true`",
+            ));
+        };
+        let config = [("cleanup.policy".to_owned(), Property::new("compact"))].into();
+        self.make(topic, &NewTopics { partitions: Some(1), config, ..new }).await
+    }
+
+    async fn exists(&mut self, topic: &str) -> Result<bool> {
+        if !self.known.contains(topic) {
+            self.look().await?;
+        }
+        Ok(self.known.contains(topic))
+    }
+
+    async fn make(&mut self, topic: &str, new: &NewTopics) -> Result<()> {
         create(&self.connection, topic, new).await?;
-        tracing::info!(topic, %table, "created a topic");
         let deadline = Instant::now() + limits::CREATE_TIMEOUT;
-        while !self.known.contains(topic) {
+        while !self.exists(topic).await? {
             if Instant::now() > deadline {
-                return Err(Error::retry(format!(
-                    "topic {topic} was created, and {} does not show it",
-                    self.connection.place
-                )));
+                let message = format!("topic {topic} was created, and {} does not show it", self.connection.place);
+                return Err(Error::retry(message).with_remedy("look at the brokers' logs"));
             }
             tokio::time::sleep(limits::CREATED_PAUSE).await;
-            self.look().await?;
         }
         Ok(())
     }

@@ -1,63 +1,42 @@
-//! From batches to messages in librdkafka's queue.
+//! From batches to messages on their way.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use ductstream_core::{
-    ByteSize, ChangeBatch, Error, MessageEncoder, MessageSpan, Messages, Op, Result, TableChunk, TableName, TableSchema,
+    ByteSize, ChangeBatch, Error, Lsn, MessageEncoder, Messages, Position, Result, TableChunk, TableName, TableSchema,
 };
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _};
 
-use crate::connection::Connection;
 use crate::deliveries::Sent;
-use crate::failure::explain_error;
-use crate::limits;
+use crate::encode::{bytes, encode};
+use crate::send::{Outgoing, Sender};
+use crate::transactions::Transactions;
 
 /// Encodes batches and sends them. Used by one thread at a time.
 pub(crate) struct Writer {
-    connection: Arc<Connection>,
-    /// Set when the destination was dropped: whatever is being sent stops.
-    pub(crate) is_closed: Arc<AtomicBool>,
+    sender: Sender,
     max_message_bytes: usize,
-    /// The content type, when messages have headers.
-    headers: Option<&'static str>,
     tables: HashMap<(TableName, u32), Table>,
     /// One per chunk of a batch, used again.
     messages: Vec<Messages>,
+    /// With `exactly_once`.
+    transactions: Option<Transactions>,
 }
 
 /// One table at one schema version.
-struct Table {
+pub(crate) struct Table {
     schema: Arc<TableSchema>,
-    topic: String,
+    pub(crate) topic: String,
     /// The table's name and the version, as headers have them.
-    name: String,
-    version: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
     encoder: Box<dyn MessageEncoder>,
 }
 
-/// A message, and what it was made of.
-struct Outgoing<'a> {
-    table: &'a Table,
-    chunk: &'a TableChunk,
-    messages: &'a Messages,
-    message: &'a MessageSpan,
-}
-
 impl Writer {
-    pub(crate) fn new(connection: Arc<Connection>, max_message_size: ByteSize, headers: Option<&'static str>) -> Self {
-        Self {
-            connection,
-            is_closed: Arc::default(),
-            max_message_bytes: usize::try_from(max_message_size.0).unwrap_or(usize::MAX),
-            headers,
-            tables: HashMap::new(),
-            messages: Vec::new(),
-        }
+    pub(crate) fn new(sender: Sender, max_message_size: ByteSize, transactions: Option<Transactions>) -> Self {
+        let max_message_bytes = usize::try_from(max_message_size.0).unwrap_or(usize::MAX);
+        Self { sender, max_message_bytes, tables: HashMap::new(), messages: Vec::new(), transactions }
     }
 
     /// Whether the encoder of a schema is there.
@@ -76,45 +55,71 @@ impl Writer {
     }
 
     /// Sends a batch: everything is encoded first, so that what cannot be sent stops the batch before its first message. Blocks while the
-    /// queue is full.
+    /// queue is full, and while a Kafka transaction that is due is committed.
     pub(crate) fn write(&mut self, batch: &ChangeBatch) -> Result<()> {
         self.encode(batch)?;
-        let mut sent = Sent { end: batch.end, ..Sent::default() };
-        let mut partitions = HashMap::new();
-        for (chunk, messages) in batch.chunks.iter().zip(&self.messages) {
-            let table = self.table(chunk)?;
-            let of_table = sent.tables.entry(chunk.schema.table.clone()).or_default();
-            *of_table = (of_table.0 + chunk.len() as u64, of_table.1 + messages.bytes.len() as u64);
-            for span in &messages.spans {
-                let copies = match is_truncate(chunk, span) {
-                    true => self.partitions(&table.topic, &mut partitions)?,
-                    false => 1,
-                };
-                sent.unconfirmed += u64::from(copies.unsigned_abs());
+        // Taken out while what they hold is on its way: after an error the destination is dropped.
+        let (messages, mut transactions) = (std::mem::take(&mut self.messages), self.transactions.take());
+        let outgoing = self.in_order(batch, &messages)?;
+        let sent = match &mut transactions {
+            None => self.send(&outgoing, batch.end).map(|_| ()),
+            Some(transactions) => self.send_in_transactions(&outgoing, batch.end, transactions),
+        };
+        drop(outgoing);
+        (self.messages, self.transactions) = (messages, transactions);
+        sent
+    }
+
+    /// Commits the open Kafka transaction, if it is due.
+    pub(crate) fn commit_if_due(&mut self) -> Result<()> {
+        match &mut self.transactions {
+            Some(transactions) => transactions.commit_if_due(&self.sender),
+            None => Ok(()),
+        }
+    }
+
+    /// Commits the open Kafka transaction, unless it ends inside a transaction of the source that is not to be split.
+    pub(crate) fn commit_now(&mut self) -> Result<()> {
+        match &mut self.transactions {
+            Some(transactions) => transactions.commit_now(&self.sender),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes back what is not committed, so that readers do not wait for it.
+    pub(crate) fn abort(&mut self) {
+        if let Some(transactions) = &mut self.transactions {
+            transactions.abort(&self.sender);
+        }
+    }
+
+    fn send_in_transactions(
+        &self,
+        outgoing: &[Outgoing<'_>],
+        end: Position,
+        transactions: &mut Transactions,
+    ) -> Result<()> {
+        let mut rest = outgoing;
+        if let Some(lsn) = transactions.overdue_inside() {
+            // It was due and could not be committed inside a transaction of the source, which may end in this batch.
+            let split = outgoing.iter().position(|message| commit_lsn(message) != lsn);
+            if let Some(split) = split.filter(|split| *split < outgoing.len()) {
+                let boundary = Position::start_of(commit_lsn(&outgoing[split]));
+                self.send_part(&outgoing[..split], boundary, transactions)?;
+                rest = &outgoing[split..];
             }
         }
-        let number = self.connection.deliveries.add(sent);
-        let mut next = vec![(0, 0); batch.chunks.len()];
-        for run in &batch.runs {
-            let chunk = &batch.chunks[run.chunk as usize];
-            let (row, span) = &mut next[run.chunk as usize];
-            *row += run.rows as usize;
-            let messages = &self.messages[run.chunk as usize];
-            let table = self.table(chunk)?;
-            // A message of several rows goes where its first row stands.
-            while let Some(message) = messages.spans.get(*span).filter(|message| message.rows.start < *row) {
-                let outgoing = Outgoing { table, chunk, messages, message };
-                let copies = if is_truncate(chunk, message) { partitions.get(&table.topic).copied() } else { None };
-                match copies {
-                    None => self.send(&outgoing, None, number)?,
-                    Some(count) => {
-                        (0..count).try_for_each(|partition| self.send(&outgoing, Some(partition), number))?
-                    }
-                }
-                *span += 1;
-            }
+        self.send_part(rest, end, transactions)
+    }
+
+    fn send_part(&self, part: &[Outgoing<'_>], end: Position, transactions: &mut Transactions) -> Result<()> {
+        if let Some(last) = part.last() {
+            transactions.enter(&self.sender)?;
+            let bytes = self.send(part, end)?;
+            transactions.sent(bytes, commit_lsn(last));
         }
-        Ok(())
+        transactions.reach(end, &self.sender);
+        transactions.commit_if_due(&self.sender)
     }
 
     fn encode(&mut self, batch: &ChangeBatch) -> Result<()> {
@@ -127,118 +132,61 @@ impl Writer {
         Ok(())
     }
 
+    /// The messages of a batch in commit order. A message of several rows stands where its first row does.
+    fn in_order<'a>(&'a self, batch: &'a ChangeBatch, messages: &'a [Messages]) -> Result<Vec<Outgoing<'a>>> {
+        let tables: Vec<&Table> = batch.chunks.iter().map(|chunk| self.table(chunk)).collect::<Result<_>>()?;
+        let mut partitions: HashMap<&str, i32> = HashMap::new();
+        let mut next = vec![(0, 0); batch.chunks.len()];
+        let mut outgoing = Vec::with_capacity(messages.iter().map(|messages| messages.spans.len()).sum());
+        for run in &batch.runs {
+            let index = run.chunk as usize;
+            let (table, chunk, messages) = (tables[index], &batch.chunks[index], &messages[index]);
+            let (row, span) = &mut next[index];
+            *row += run.rows as usize;
+            while let Some(message) = messages.spans.get(*span).filter(|message| message.rows.start < *row) {
+                let mut copies = None;
+                if Outgoing::is_truncate(chunk, message) {
+                    let known = partitions.get(table.topic.as_str()).copied();
+                    let count = known.map_or_else(|| self.sender.partitions(&table.topic), Ok)?;
+                    partitions.insert(&table.topic, count);
+                    copies = Some(count);
+                }
+                outgoing.push(Outgoing { table, chunk, messages, message, copies });
+                *span += 1;
+            }
+        }
+        Ok(outgoing)
+    }
+
+    /// Sends messages after which everything before `end` is on its way. Returns their bytes.
+    fn send(&self, outgoing: &[Outgoing<'_>], end: Position) -> Result<u64> {
+        let mut sent = Sent { end, ..Sent::default() };
+        let mut total = 0;
+        let mut last = None;
+        for message in outgoing {
+            let copies = u64::from(message.copies.unwrap_or(1).unsigned_abs());
+            let bytes = copies * bytes(message.message) as u64;
+            let of_table = sent.tables.entry(message.chunk.schema.table.clone()).or_default();
+            // Several messages of one row, such as a deletion and its tombstone, are one record.
+            let first = message.chunk.positions[message.message.rows.start];
+            let records = if last == Some(first) { 0 } else { message.message.rows.len() as u64 };
+            *of_table = (of_table.0 + records, of_table.1 + bytes);
+            last = Some(first);
+            sent.unconfirmed += copies;
+            total += bytes;
+        }
+        let number = self.sender.connection.deliveries.add(sent);
+        outgoing.iter().try_for_each(|message| self.sender.send(message, number))?;
+        Ok(total)
+    }
+
     fn table(&self, chunk: &TableChunk) -> Result<&Table> {
         self.tables.get(&key(&chunk.schema)).ok_or_else(unknown)
     }
-
-    /// A message that everything after it follows belongs to every partition, for each has an order of its own.
-    fn partitions(&self, topic: &str, known: &mut HashMap<String, i32>) -> Result<i32> {
-        if let Some(count) = known.get(topic) {
-            return Ok(*count);
-        }
-        let explain = |error| {
-            explain_error(&error, &format!("look up the partitions of topic {topic} of"), &self.connection.place)
-        };
-        let found =
-            self.connection.producer.client().fetch_metadata(Some(topic), limits::CONNECT_TIMEOUT).map_err(explain)?;
-        let count = found.topics().first().map_or(0, |topic| topic.partitions().len());
-        let count = i32::try_from(count).unwrap_or(i32::MAX).max(1);
-        known.insert(topic.to_owned(), count);
-        Ok(count)
-    }
-
-    fn send(&self, outgoing: &Outgoing<'_>, partition: Option<i32>, number: usize) -> Result<()> {
-        let Outgoing { table, messages, message, .. } = outgoing;
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&table.topic, number);
-        record.partition = partition;
-        record.key = message.key.as_ref().map(|range| messages.get(range));
-        record.payload = message.value.as_ref().map(|range| messages.get(range));
-        record.headers = self.headers(outgoing);
-        loop {
-            record = match self.connection.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => record,
-                Err((error, _)) => {
-                    let doing = format!("send a message to topic {} of", table.topic);
-                    return Err(explain_error(&error, &doing, &self.connection.place));
-                }
-            };
-            self.connection.deliveries.confirmed()?;
-            if self.is_closed.load(Ordering::Relaxed) {
-                return Err(Error::retry("the destination was dropped while it wrote"));
-            }
-            self.connection.deliveries.wait_for_room(limits::ROOM_PAUSE);
-        }
-    }
-
-    fn headers(&self, outgoing: &Outgoing<'_>) -> Option<OwnedHeaders> {
-        let Outgoing { table, chunk, messages, message } = outgoing;
-        if self.headers.is_none() && message.headers.is_empty() {
-            return None;
-        }
-        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len() + 5);
-        let mut add = |key: &str, value: &[u8]| {
-            let full = std::mem::replace(&mut headers, OwnedHeaders::new_with_capacity(0));
-            headers = full.insert(Header { key, value: Some(value) });
-        };
-        if let Some(content_type) = self.headers {
-            let row = message.rows.start;
-            add("ductstream.op", chunk.ops[row].as_str().as_bytes());
-            add("ductstream.position", chunk.positions[row].to_string().as_bytes());
-            add("ductstream.table", table.name.as_bytes());
-            add("ductstream.schema_version", table.version.as_bytes());
-            if message.value.is_some() {
-                add("content-type", content_type.as_bytes());
-            }
-        }
-        for (key, value) in &message.headers {
-            add(key, messages.get(value));
-        }
-        Some(headers)
-    }
 }
 
-/// Encodes rows; a message of several rows that is too large is made anew of fewer.
-fn encode(
-    encoder: &mut dyn MessageEncoder,
-    chunk: &TableChunk,
-    rows: Range<usize>,
-    max_bytes: usize,
-    out: &mut Messages,
-) -> Result<()> {
-    let (bytes, spans) = (out.bytes.len(), out.spans.len());
-    encoder.encode(chunk, rows.clone(), out)?;
-    let Some(large) = out.spans[spans..].iter().find(|span| size(span) > max_bytes) else { return Ok(()) };
-    if large.rows.len() < 2 {
-        return Err(too_large(chunk, large, max_bytes));
-    }
-    out.bytes.truncate(bytes);
-    out.spans.truncate(spans);
-    let middle = rows.start + rows.len() / 2;
-    encode(encoder, chunk, rows.start..middle, max_bytes, out)?;
-    encode(encoder, chunk, middle..rows.end, max_bytes, out)
-}
-
-fn size(span: &MessageSpan) -> usize {
-    let headers = span.headers.iter().map(|(name, value)| name.len() + value.len());
-    let len = |range: &Option<Range<usize>>| range.as_ref().map_or(0, ExactSizeIterator::len);
-    len(&span.key) + len(&span.value) + headers.sum::<usize>() + limits::OVERHEAD_BYTES
-}
-
-fn too_large(chunk: &TableChunk, span: &MessageSpan, max_bytes: usize) -> Error {
-    let len = |range: &Option<Range<usize>>| range.as_ref().map_or(0, ExactSizeIterator::len);
-    Error::data(format!(
-        "a change of table {} at {} makes a message with a key of {} and a value of {} bytes, above the {max_bytes} of `max_message_size`",
-        chunk.schema.table,
-        chunk.positions[span.rows.start],
-        len(&span.key),
-        len(&span.value),
-    ))
-    .with_remedy("raise `max_message_size` of the destination, and `max.message.bytes` of the topic to the same")
-}
-
-fn is_truncate(chunk: &TableChunk, span: &MessageSpan) -> bool {
-    span.key.is_none() && chunk.ops[span.rows.start] == Op::Truncate
+fn commit_lsn(message: &Outgoing<'_>) -> Lsn {
+    message.chunk.positions[message.message.rows.start].commit_lsn
 }
 
 fn key(schema: &TableSchema) -> (TableName, u32) {

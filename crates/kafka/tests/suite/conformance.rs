@@ -36,7 +36,7 @@ impl Topics {
 impl Place for Topics {
     fn destination(&self) -> Box<dyn Destination> {
         let codec = message_codec(WireFormat::Json, Envelope::Flat, &WireSettings::default(), false).unwrap();
-        Box::new(KafkaDestination::new(self.settings(), codec).unwrap())
+        Box::new(KafkaDestination::new(self.prefix.trim_end_matches('.'), self.settings(), codec).unwrap())
     }
 
     async fn read(&self) -> Vec<Position> {
@@ -51,4 +51,15 @@ impl Place for Topics {
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_keep_the_destination_contract() {
     destination::run(|| Topics::new(json!({}))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_with_transactions_keep_the_destination_contract() {
+    destination::run(|| Topics::new(json!({"exactly_once": {}}))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_with_aligned_transactions_keep_the_destination_contract() {
+    destination::run(|| Topics::new(json!({"exactly_once": {"transaction_aligned": true, "transaction_age": "1ms"}})))
+        .await;
 }
