@@ -13,7 +13,7 @@ use crate::kafka::{broker, flow, folded, read, shop, source};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Transactions of inserts, updates, key changes and deletes, told by `seed`.
-async fn work(database: &TestDatabase, seed: u32) {
+pub(crate) async fn work(database: &TestDatabase, seed: u32) {
     for n in 0..60 {
         let id = seed * 1000 + n;
         let sql = match n % 5 {

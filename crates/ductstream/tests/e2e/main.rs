@@ -12,6 +12,7 @@ mod formats;
 mod harness;
 mod in_progress;
 mod kafka;
+mod kafka_exactly_once;
 mod kafka_faults;
 mod network;
 mod refusals;
