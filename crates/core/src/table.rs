@@ -16,6 +16,10 @@ pub mod metadata {
     pub const PG_TYPMOD: &str = "pg.typmod";
     /// `true` on a column that is declared NOT NULL. Arrow's field is nullable all the same: a record may not carry the column.
     pub const PG_NOT_NULL: &str = "pg.not_null";
+    /// `true` on a column of the primary key, whatever the replica identity.
+    pub const PG_PRIMARY_KEY: &str = "pg.primary_key";
+    /// The expression of the column's default, as PostgreSQL prints it.
+    pub const PG_DEFAULT: &str = "pg.default";
     /// The labels of an enum in their order, separated by commas.
     pub const PG_LABELS: &str = "pg.labels";
     /// What stands between an array's elements in PostgreSQL's text, on the field of the elements; a comma when it is missing.

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
-use crate::assemble::RelationNeed;
+use crate::assemble::{DeclaredColumns, RelationNeed};
 use crate::catalog::{relation, slot, timeline};
 use crate::connect::{Connection, Row};
 use crate::feedback::Shared;
@@ -29,6 +29,7 @@ pub(crate) struct Lookup {
     pub(crate) types: Vec<Row>,
     pub(crate) oid: u32,
     pub(crate) primary_key: Vec<String>,
+    pub(crate) columns: DeclaredColumns,
 }
 
 enum Request {
@@ -166,7 +167,8 @@ async fn look_up(connection: &mut Connection, need: &RelationNeed) -> Result<Loo
     let keys = relation::load_keys(connection, &[need.oid]).await?;
     // A table that was dropped meanwhile has no key that anyone could know.
     let primary_key = keys.into_iter().next().map(|key| key.primary_key).unwrap_or_default();
-    Ok(Lookup { types: load_types(connection, &need.types).await?, oid: need.oid, primary_key })
+    let columns = relation::load_columns(connection, need.oid).await?;
+    Ok(Lookup { types: load_types(connection, &need.types).await?, oid: need.oid, primary_key, columns })
 }
 
 /// Everything that must be known to decode values of the types `oids`, and of the types that these are made of.

@@ -1,12 +1,13 @@
 //! Opening a source: connect, verify, and only then create what is missing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use ductstream_core::{
     Ancestors, Created, Error, Lsn, Position, Result, SchemaRecord, SourceIdentity, SourceStart, TableName,
 };
 
+use crate::assemble::DeclaredColumns;
 use crate::catalog::relation::{self, RelationKey};
 use crate::catalog::slot::{SlotOptions, SlotState};
 use crate::catalog::table::Table;
@@ -31,6 +32,7 @@ pub(crate) struct Opened {
     pub(crate) publications: Vec<String>,
     pub(crate) types: TypeCatalog,
     pub(crate) keys: Vec<RelationKey>,
+    pub(crate) columns: HashMap<u32, DeclaredColumns>,
     pub(crate) schemas: Vec<SchemaRecord>,
     pub(crate) server_version: u32,
     pub(crate) in_recovery: bool,
@@ -117,6 +119,7 @@ pub(crate) async fn open(
         publications,
         types,
         keys: relations.keys,
+        columns: relations.columns,
         schemas: start.schemas,
         server_version: server.version,
         in_recovery: server.in_recovery,

@@ -216,7 +216,7 @@ impl Opened {
         let command = start_replication(&self, settings, &wishes, from.commit_lsn);
         let Wishes { messages, spill } = wishes;
         let patience = self.sender_timeout;
-        let Self { replication, sql, identity, types, schemas, keys, in_recovery, .. } = self;
+        let Self { replication, sql, identity, types, schemas, keys, columns, in_recovery, .. } = self;
         let stream = replication.start_replication(&command).await?;
         let (read, write) = stream
             .stream
@@ -242,10 +242,14 @@ impl Opened {
             special_values: settings.special_values,
             batch_bytes: usize::try_from(settings.batch_size.0).unwrap_or(usize::MAX),
             messages,
+            declarations: true,
         };
         let mut assembler = Assembler::new(assembling, types, schemas, from);
         for key in keys {
             assembler.set_relation_key(key.oid, key.primary_key);
+        }
+        for (oid, columns) in columns {
+            assembler.set_relation_columns(oid, columns);
         }
         Ok(Streaming {
             inbound: Inbound::new(read, stream.buffered, silence, shared),
@@ -406,6 +410,7 @@ impl Streaming {
             self.assembler.types_mut().add_row(&row.values())?;
         }
         self.assembler.set_relation_key(found.oid, found.primary_key);
+        self.assembler.set_relation_columns(found.oid, found.columns);
         Ok(())
     }
 

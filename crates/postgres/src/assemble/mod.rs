@@ -23,7 +23,8 @@ use ductstream_core::{
 use self::batches::Batches;
 use self::chunk::{ChunkBuilder, RowError, RowHead};
 use self::history::{History, Resolved};
-pub(crate) use self::relation::compile;
+pub use self::relation::DeclaredColumns;
+pub(crate) use self::relation::{Catalogued, compile};
 use self::relation::{Known, Relations};
 use crate::pgoutput::{
     Begin, Commit, Delete, Insert, Kind, Logical, Message, Parser, Relation, Truncate, Tuple, Update,
@@ -43,6 +44,8 @@ pub struct AssemblerSettings {
     pub batch_bytes: usize,
     /// Whether logical messages are carried: counted in positions and delivered as barriers.
     pub messages: bool,
+    /// Whether to ask what columns are declared to be ([`Assembler::set_relation_columns`]). Fields say nothing of it otherwise.
+    pub declarations: bool,
 }
 
 /// What became of a message.
@@ -59,7 +62,8 @@ pub enum Pushed {
 /// What has to be read from the catalog before a Relation message can be taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelationNeed {
-    /// The table. Under `REPLICA IDENTITY FULL` its primary key has to be given by [`Assembler::set_relation_key`].
+    /// The table. Under `REPLICA IDENTITY FULL` its primary key has to be given by [`Assembler::set_relation_key`]; what its columns are
+    /// declared to be may be given by [`Assembler::set_relation_columns`].
     pub oid: u32,
     /// Types to add to [`Assembler::types_mut`]. One that the catalog no longer has may stay unknown.
     pub types: Vec<u32>,
@@ -74,6 +78,8 @@ pub struct Assembler {
     types: TypeCatalog,
     /// Primary keys by table OID; empty for a table without one.
     primary_keys: HashMap<u32, Vec<String>>,
+    /// What columns are declared to be, by table OID.
+    declared: HashMap<u32, DeclaredColumns>,
     /// The table whose Relation message waits for catalog knowledge.
     asked: Option<u32>,
     /// Relation messages that count from their table's next change on.
@@ -111,6 +117,7 @@ impl Assembler {
             settings,
             types,
             primary_keys: HashMap::new(),
+            declared: HashMap::new(),
             asked: None,
             announced: HashMap::new(),
             parser: Parser::new(),
@@ -165,6 +172,11 @@ impl Assembler {
             self.primary_keys.insert(oid, primary_key);
             self.relations.forget_message(oid);
         }
+    }
+
+    /// Sets what the columns of the table `oid` are declared to be. Counts from the next Relation message that tells something new.
+    pub fn set_relation_columns(&mut self, oid: u32, columns: DeclaredColumns) {
+        self.declared.insert(oid, columns);
     }
 
     /// Takes in a keepalive: everything that commits before `wal_end` has been sent. Inside a transaction it says
@@ -427,10 +439,13 @@ impl Assembler {
     /// What the catalog has to tell before `relation` can be taken in.
     fn need(&self, relation: &Relation<'_>, known: Known) -> Option<RelationNeed> {
         let types = self.types.missing(relation.columns.iter().map(|column| column.type_oid));
+        let changed = known == Known::Otherwise;
         // A table that changed may have got another primary key, which the message does not tell under FULL.
         let lacks_key = relation.identity == ReplicaIdentity::Full
-            && (known == Known::Otherwise || !self.primary_keys.contains_key(&relation.oid));
-        (lacks_key || !types.is_empty()).then_some(RelationNeed { oid: relation.oid, types })
+            && (changed || !self.primary_keys.contains_key(&relation.oid));
+        let lacks_columns =
+            self.settings.declarations && (changed || !self.declared.contains_key(&relation.oid));
+        (lacks_key || lacks_columns || !types.is_empty()).then_some(RelationNeed { oid: relation.oid, types })
     }
 
     fn install(&mut self, relation: &Relation<'_>, frame: &[u8], position: Position) -> Result<()> {
@@ -439,7 +454,8 @@ impl Assembler {
             let table = TableName::new(relation.namespace, relation.name);
             return Err(Error::bug(format!("the primary key of {table} was not looked up")));
         }
-        let (schema, programs) = compile(relation, primary_key, &self.types, self.settings.special_values);
+        let catalogued = Catalogued { primary_key, columns: self.declared.get(&relation.oid) };
+        let (schema, programs) = compile(relation, catalogued, &self.types, self.settings.special_values);
         // Rows of one table belong to one chunk: cut before the table gets another shape, name or OID.
         if self.relations.includes(self.batches.open_tables(), relation.oid, &schema.table) {
             self.batches.cut_rows(&mut self.relations);

@@ -1,9 +1,10 @@
 //! The tables that the server has told about, by OID.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ductstream_core::{Column, PgType, ReplicaIdentity, TableChunk, TableName, TableSchema};
+use arrow_schema::FieldRef;
+use ductstream_core::{Column, PgType, ReplicaIdentity, TableChunk, TableName, TableSchema, metadata};
 
 use super::chunk::ChunkBuilder;
 use crate::pgoutput::Relation;
@@ -140,10 +141,51 @@ pub(super) enum Known {
     Otherwise,
 }
 
+/// What the columns of a table are declared to be, of which `pgoutput` says nothing. It goes into the metadata of their fields and
+/// makes no difference to values, keys and versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeclaredColumns {
+    /// The columns that are NOT NULL.
+    pub not_null: BTreeSet<String>,
+    /// The expressions of defaults, by column.
+    pub defaults: BTreeMap<String, String>,
+}
+
+/// What the catalog says of a table, as far as it was asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Catalogued<'a> {
+    /// The primary key's columns; empty when there is none.
+    pub(crate) primary_key: Option<&'a [String]>,
+    pub(crate) columns: Option<&'a DeclaredColumns>,
+}
+
+impl Catalogued<'_> {
+    /// The field with what is known of its column.
+    fn describe(&self, field: FieldRef) -> FieldRef {
+        let name = field.name();
+        let mut said: Vec<(&str, String)> = Vec::new();
+        if self.primary_key.is_some_and(|key| key.contains(name)) {
+            said.push((metadata::PG_PRIMARY_KEY, "true".to_owned()));
+        }
+        if let Some(columns) = self.columns {
+            if columns.not_null.contains(name) {
+                said.push((metadata::PG_NOT_NULL, "true".to_owned()));
+            }
+            said.extend(columns.defaults.get(name).map(|default| (metadata::PG_DEFAULT, default.clone())));
+        }
+        if said.is_empty() {
+            return field;
+        }
+        let mut entries = field.metadata().clone();
+        entries.extend(said.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        Arc::new(Arc::unwrap_or_clone(field).with_metadata(entries))
+    }
+}
+
 /// The table's schema, its version not given yet, and the programs of its columns.
 pub(crate) fn compile(
     relation: &Relation<'_>,
-    primary_key: Option<&[String]>,
+    catalogued: Catalogued<'_>,
     types: &TypeCatalog,
     special_values: SpecialValues,
 ) -> (TableSchema, Vec<ColumnProgram>) {
@@ -153,12 +195,12 @@ pub(crate) fn compile(
         let program = ColumnProgram::compile(types, column.type_oid, column.typmod, special_values);
         let name = types.format_type(column.type_oid, column.typmod);
         let pg_type = PgType { oid: column.type_oid, typmod: column.typmod, name };
-        columns.push(Column { field: program.field(column.name, &pg_type), pg_type });
+        columns.push(Column { field: catalogued.describe(program.field(column.name, &pg_type)), pg_type });
         programs.push(program);
     }
     let table = TableName::new(relation.namespace, relation.name);
     let schema = TableSchema::new(table, relation.oid, 0, relation.identity, columns);
-    (schema.with_key(key_columns(relation, primary_key)), programs)
+    (schema.with_key(key_columns(relation, catalogued.primary_key)), programs)
 }
 
 /// Indexes of the record key's columns.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ductstream_core::{ReplicaIdentity, Result, TableName, TableSchema};
 
 use super::pattern;
-use crate::assemble::compile;
+use crate::assemble::{Catalogued, DeclaredColumns, compile};
 use crate::connect::{Connection, Row, quote_literal};
 use crate::monitor::load_types;
 use crate::pgoutput::{Relation, RelationColumn};
@@ -14,9 +14,11 @@ use crate::types::TypeCatalog;
 
 /// One row per column. Generated ones are published only where a publication says so.
 const COLUMNS: &str = "SELECT c.oid, n.nspname, c.relname, c.relreplident, a.attname, a.atttypid, a.atttypmod, \
-    coalesce(a.attnum = ANY (p.indkey), false), coalesce(a.attnum = ANY (x.indkey), false), a.attgenerated <> '' \
+    coalesce(a.attnum = ANY (p.indkey), false), coalesce(a.attnum = ANY (x.indkey), false), a.attgenerated <> '', \
+    a.attnotnull, CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0) END \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
     LEFT JOIN pg_index p ON p.indrelid = c.oid AND p.indisprimary \
     LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident";
 
@@ -87,6 +89,8 @@ struct Column {
     in_primary_key: bool,
     in_identity_index: bool,
     generated: bool,
+    not_null: bool,
+    default: Option<String>,
 }
 
 impl Column {
@@ -107,6 +111,8 @@ impl Column {
             in_primary_key: row.get(7) == Some("t"),
             in_identity_index: row.get(8) == Some("t"),
             generated: row.get(9) == Some("t"),
+            not_null: row.get(10) == Some("t"),
+            default: row.get(11).map(str::to_owned),
         })
     }
 
@@ -150,7 +156,12 @@ fn schema(
     };
     let key: Vec<String> =
         columns.iter().filter(|column| column.in_primary_key).map(|column| column.name.clone()).collect();
-    let (mut schema, _) = compile(&relation, Some(&key), types, settings.special_values);
+    let declared = DeclaredColumns {
+        not_null: columns.iter().filter(|column| column.not_null).map(|column| column.name.clone()).collect(),
+        defaults: columns.iter().filter_map(|column| Some((column.name.clone(), column.default.clone()?))).collect(),
+    };
+    let catalogued = Catalogued { primary_key: Some(&key), columns: Some(&declared) };
+    let (mut schema, _) = compile(&relation, catalogued, types, settings.special_values);
     schema.version = 1;
     schema
 }

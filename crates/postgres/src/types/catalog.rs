@@ -36,7 +36,10 @@ pub enum TypeKind {
     /// Nothing but itself.
     Base,
     /// Labels.
-    Enum,
+    Enum {
+        /// The labels in their order; empty when they are not known.
+        labels: Vec<String>,
+    },
     /// Elements of one type.
     Array {
         /// The elements' type.
@@ -162,7 +165,7 @@ impl TypeKind {
     /// OIDs of the types that it is made of.
     fn parts(&self) -> Vec<u32> {
         match self {
-            Self::Base | Self::Enum => Vec::new(),
+            Self::Base | Self::Enum { .. } => Vec::new(),
             Self::Array { element: part }
             | Self::Domain { base: part, .. }
             | Self::Range { subtype: part }
@@ -198,10 +201,13 @@ const QUERY: &str = "SELECT t.oid, n.nspname, t.typname, \
       WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid \
       AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'), \
     t.typdelim, (t.typsend <> 0)::pg_catalog.int4 + 2 * (t.typmodout <> 0)::pg_catalog.int4, \
-    (SELECT pg_catalog.json_agg(pg_catalog.json_build_object( \
-        'name', a.attname, 'oid', a.atttypid::pg_catalog.int8, 'typmod', a.atttypmod) ORDER BY a.attnum) \
-      FROM pg_catalog.pg_attribute a \
-      WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) \
+    CASE t.typtype \
+      WHEN 'c' THEN (SELECT pg_catalog.json_agg(pg_catalog.json_build_object( \
+          'name', a.attname, 'oid', a.atttypid::pg_catalog.int8, 'typmod', a.atttypmod) ORDER BY a.attnum) \
+        FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) \
+      WHEN 'e' THEN (SELECT pg_catalog.json_agg(l.enumlabel ORDER BY l.enumsortorder) \
+        FROM pg_catalog.pg_enum l WHERE l.enumtypid = t.oid) \
+    END \
     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
     LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND e.typarray = t.oid \
     LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid \
@@ -223,16 +229,18 @@ fn parse_row(row: &[Option<&str>]) -> Option<TypeInfo> {
         extension,
         delimiter,
         flags,
-        fields,
+        parts,
     ] = *row;
     let number = |text: Option<&str>| text?.parse::<u32>().ok();
     let element = number(element)?;
     let kind = match typtype? {
         "c" => {
-            TypeKind::Composite { fields: fields.map_or(Some(Vec::new()), |fields| serde_json::from_str(fields).ok())? }
+            TypeKind::Composite { fields: parts.map_or(Some(Vec::new()), |fields| serde_json::from_str(fields).ok())? }
         }
         "d" => TypeKind::Domain { base: number(base)?, typmod: typmod?.parse().ok()? },
-        "e" => TypeKind::Enum,
+        "e" => {
+            TypeKind::Enum { labels: parts.map_or(Some(Vec::new()), |labels| serde_json::from_str(labels).ok())? }
+        }
         "r" => TypeKind::Range { subtype: number(subtype)? },
         "m" => TypeKind::Multirange { range: number(range)? },
         _ if element != 0 => TypeKind::Array { element },
@@ -285,6 +293,9 @@ mod tests {
         assert_eq!(catalog.missing([90000]), [90001]);
         catalog.add_row(&row("90001", "mood", "e", None)).unwrap();
         assert!(catalog.missing([90000]).is_empty());
+        catalog.add_row(&row("90001", "mood", "e", Some(r#"["sad","ok"]"#))).unwrap();
+        let labels = vec!["sad".to_owned(), "ok".to_owned()];
+        assert_eq!(catalog.get(90001).unwrap().kind, TypeKind::Enum { labels });
         assert!(catalog.add_row(&[Some("1")]).is_err());
     }
 }

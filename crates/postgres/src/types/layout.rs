@@ -66,6 +66,11 @@ pub(super) fn field(name: &str, wire: &WireType, pg: &PgType, special: SpecialVa
         (metadata::PG_OID.to_owned(), pg.oid.to_string()),
         (metadata::PG_TYPMOD.to_owned(), pg.typmod.to_string()),
     ]);
+    if let WireType::Enum(labels) = wire
+        && !labels.is_empty()
+    {
+        entries.insert(metadata::PG_LABELS.to_owned(), labels.to_string());
+    }
     let extension = match wire {
         WireType::Json | WireType::Jsonb => Some("arrow.json"),
         WireType::Uuid => Some("arrow.uuid"),

@@ -34,8 +34,8 @@ impl ColumnProgram {
         &self.typed.pg
     }
 
-    /// The column's field: nullable, with `pg.type`, `pg.oid`, `pg.typmod` and, for JSON and UUIDs, Arrow's extension
-    /// type as metadata. Fields of composites, elements of arrays and bounds of ranges carry the same of their own
+    /// The column's field: nullable, with `pg.type`, `pg.oid`, `pg.typmod`, for enums `pg.labels` and, for JSON and UUIDs, Arrow's
+    /// extension type as metadata. Fields of composites, elements of arrays and bounds of ranges carry the same of their own
     /// types.
     pub fn field(&self, name: &str, pg: &PgType) -> FieldRef {
         layout::field(name, &self.typed.wire, pg, self.special)

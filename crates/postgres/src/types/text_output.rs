@@ -24,7 +24,7 @@ pub(super) fn render(wire: &WireType, bytes: &[u8], out: &mut String) -> Result<
         WireType::Float4 => float::write_f32(f32::from_be_bytes(fixed(bytes)?), out),
         WireType::Float8 => float::write_f64(f64::from_be_bytes(fixed(bytes)?), out),
         WireType::Numeric | WireType::Decimal128(_) | WireType::Decimal256(_) => numeric::render(bytes, out)?,
-        WireType::Text | WireType::Json => out.push_str(utf8(bytes)?),
+        WireType::Text | WireType::Enum(_) | WireType::Json => out.push_str(utf8(bytes)?),
         WireType::Versioned | WireType::Jsonb => out.push_str(scalar::versioned(bytes)?),
         WireType::Char => render_char(fixed(bytes)?, out),
         WireType::Bytea => render_bytea(bytes, out),

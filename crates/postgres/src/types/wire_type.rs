@@ -28,6 +28,8 @@ pub(super) enum WireType {
     Decimal256(Declared),
     /// The text itself in both formats.
     Text,
+    /// Text that is one of these labels, which are separated by commas; empty when they are not known.
+    Enum(Arc<str>),
     Json,
     /// A version byte before the text.
     Versioned,
@@ -116,7 +118,7 @@ impl Resolver<'_> {
     fn known(self, info: &TypeInfo, typmod: i32) -> WireType {
         match &info.kind {
             TypeKind::Base => base(info, typmod),
-            TypeKind::Enum => WireType::Text,
+            TypeKind::Enum { labels } => WireType::Enum(labels.join(",").into()),
             TypeKind::Array { element } => self.array(*element, typmod),
             TypeKind::Domain { base, typmod } => self.wire(*base, *typmod),
             TypeKind::Range { subtype } => WireType::Range(Arc::new(self.typed(*subtype, -1))),

@@ -78,7 +78,7 @@ fn nested(data_type: &DataType) -> Vec<&DataType> {
 fn holds_numeric(catalog: &TypeCatalog, oid: u32) -> bool {
     let Some(info) = catalog.get(oid) else { return false };
     match &info.kind {
-        TypeKind::Base | TypeKind::Enum => oid == NUMERIC,
+        TypeKind::Base | TypeKind::Enum { .. } => oid == NUMERIC,
         TypeKind::Array { element: part }
         | TypeKind::Domain { base: part, .. }
         | TypeKind::Range { subtype: part }

@@ -131,7 +131,7 @@ pub(crate) fn assemble(input: &[u8], mut deliver: impl FnMut(&ChangeBatch)) -> R
 
 fn assembler(options: Options) -> Assembler {
     let Options { special_values, batch_bytes, messages, database } = options;
-    let settings = AssemblerSettings { special_values, batch_bytes, messages };
+    let settings = AssemblerSettings { special_values, batch_bytes, messages, declarations: false };
     let mut assembler = Assembler::new(settings, database.types.clone(), Vec::new(), Position::default());
     database.keys.iter().for_each(|(oid, key)| assembler.set_relation_key(*oid, key.clone()));
     assembler

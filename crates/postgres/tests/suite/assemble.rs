@@ -8,8 +8,9 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use ductstream_core::{
     Barrier, ChangeBatch, ErrorKind, Lsn, OldImage, Op, Position, ReplicaIdentity, Result, SchemaRecord, TableName,
+    metadata,
 };
-use ductstream_postgres::assemble::{Assembler, AssemblerSettings, Pushed, RelationNeed};
+use ductstream_postgres::assemble::{Assembler, AssemblerSettings, DeclaredColumns, Pushed, RelationNeed};
 use ductstream_postgres::types::{SpecialValues, TypeCatalog};
 use proptest::prelude::*;
 
@@ -21,7 +22,7 @@ const ORDERS: u32 = 1001;
 const ITEMS: u32 = 1002;
 
 fn settings() -> AssemblerSettings {
-    AssemblerSettings { special_values: SpecialValues::Error, batch_bytes: 1 << 20, messages: true }
+    AssemblerSettings { special_values: SpecialValues::Error, batch_bytes: 1 << 20, messages: true, declarations: false }
 }
 
 fn assembler() -> Assembler {
@@ -594,6 +595,43 @@ fn a_full_identity_table_that_changes_is_looked_up_again() {
     let batch = take(&mut assembler);
     assert_eq!((batch.chunks[0].schema.version, &batch.chunks[0].schema.key), (2, &vec![1]));
     assert_eq!(batch.chunks[0].schema.identity, ReplicaIdentity::Full);
+}
+
+#[test]
+fn what_columns_are_declared_to_be_is_asked_for_and_makes_no_version() {
+    let settings = AssemblerSettings { declarations: true, ..settings() };
+    let mut assembler = Assembler::new(settings, TypeCatalog::new(), Vec::new(), Position::default());
+    let need = Pushed::NeedRelation(RelationNeed { oid: ORDERS, types: Vec::new() });
+    let declared = |names: &[&str]| DeclaredColumns {
+        not_null: names.iter().map(|name| (*name).to_owned()).collect(),
+        defaults: [("note".to_owned(), "'none'::text".to_owned())].into(),
+    };
+    // Given: a table that is told about for the first time, whose columns are looked up.
+    push(&mut assembler, &[begin(100, 5, 1)]);
+    assert_eq!(assembler.push(&orders()).expect("a good message"), need);
+    assembler.set_relation_key(ORDERS, vec!["id".to_owned()]);
+    assembler.set_relation_columns(ORDERS, declared(&["id"]));
+    push(&mut assembler, &[orders(), order(1)]);
+    let first = take(&mut assembler);
+    let said = |batch: &ChangeBatch| -> Vec<[Option<String>; 3]> {
+        let keys = [metadata::PG_PRIMARY_KEY, metadata::PG_NOT_NULL, metadata::PG_DEFAULT];
+        let columns = &batch.chunks[0].schema.columns;
+        columns.iter().map(|column| keys.map(|key| column.field.metadata().get(key).cloned())).collect()
+    };
+    let (yes, default) = (Some("true".to_owned()), Some("'none'::text".to_owned()));
+    assert_eq!(said(&first), [[yes.clone(), yes.clone(), None], [None, None, default.clone()]]);
+    assert!(first.chunks[0].schema.columns.iter().all(|column| column.field.is_nullable()));
+
+    // When: the same columns are told about in other words, and one of them is NOT NULL now.
+    let full = relation(ORDERS, "orders", b'f', &[key("id", INT4), key("note", TEXT)]);
+    assert_eq!(assembler.push(&full).expect("a good message"), need);
+    assembler.set_relation_columns(ORDERS, declared(&["id", "note"]));
+    push(&mut assembler, &[full, order(2)]);
+
+    // Then: the metadata says so, and the version is the same.
+    let second = take(&mut assembler);
+    assert_eq!(said(&second), [[yes.clone(), yes.clone(), None], [None, yes, default]]);
+    assert_eq!((first.chunks[0].schema.version, second.chunks[0].schema.version), (1, 1));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::convert::Convert;
 /// The length of a `bit varying` without one.
 const UNLIMITED: i32 = i32::MAX;
 
-/// `bit(1)`.
+/// Single bits. None at all, which `bit varying(1)` can hold, is false.
 pub(super) fn booleans() -> Convert {
     Arc::new(|array| {
         Ok(Arc::new(array.as_string::<i32>().iter().map(|bits| bits.map(|bits| bits == "1")).collect::<BooleanArray>()))

@@ -48,6 +48,11 @@ impl Connect {
         self.with(&format!("{PARAMETERS}{name}"), value)
     }
 
+    /// Whether it is a semantic type.
+    pub(super) fn is_named(&self) -> bool {
+        self.metadata.contains_key(NAME)
+    }
+
     pub(super) fn field(self, name: &str, optional: bool) -> FieldRef {
         Arc::new(Field::new(name, self.data_type, optional).with_metadata(self.metadata))
     }

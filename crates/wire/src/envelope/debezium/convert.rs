@@ -7,15 +7,18 @@ use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type, Time64MicrosecondType,
     TimestampMicrosecondType, UInt32Type,
 };
-use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, Int64Array, ListArray, StringArray};
+use arrow_array::{
+    Array, ArrayRef, Date32Array, Float32Array, Float64Array, Int64Array, ListArray, StringArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
+};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, FieldRef};
 use ductstream_core::{Error, Result, metadata};
 
-use super::connect::Connect;
+use super::connect::{Connect, DEFAULT};
 use super::fill::{Fill, filled};
 use super::settings::{BinaryHandling, DebeziumSettings, DecimalHandling, HstoreHandling, IntervalHandling};
-use super::{bits, decimal, geometry, temporal, text};
+use super::{bits, decimal, default, geometry, temporal, text};
 
 /// Turns a column's array into one of its Connect type.
 pub(super) type Convert = Arc<dyn Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync>;
@@ -35,11 +38,31 @@ pub(super) struct Converted {
 impl Converted {
     pub(super) fn compile(field: &Field, optional: bool, settings: &DebeziumSettings) -> Result<Self> {
         let (connect, convert) = of(field, settings)?;
-        let fill = |fill| filled(&connect.data_type, fill);
-        let (placeholder, fallback) =
-            (fill(Fill::Placeholder(&settings.unavailable_value_placeholder))?, fill(Fill::Zero)?);
+        let placeholder = filled(&connect.data_type, Fill::Placeholder(&settings.unavailable_value_placeholder))?;
+        let fallback = match zero(field)? {
+            Some(zero) => convert(&zero)?,
+            None => filled(&connect.data_type, Fill::Zero)?,
+        };
+        let default = default::of(field, &connect);
+        let connect = match default {
+            Some(default) => connect.with(DEFAULT, default.to_string()),
+            None => connect,
+        };
         Ok(Self { field: connect.field(field.name(), optional), convert, placeholder, fallback })
     }
+}
+
+/// What says least in a column whose values are not put into words as they are: its zero, to be converted.
+fn zero(field: &Field) -> Result<Option<ArrayRef>> {
+    Ok(match field.data_type() {
+        DataType::Date32 => Some(Arc::new(Date32Array::from(vec![0]))),
+        DataType::Time64(_) => Some(Arc::new(Time64MicrosecondArray::from(vec![0]))),
+        DataType::Timestamp(..) => Some(Arc::new(TimestampMicrosecondArray::from(vec![0]))),
+        DataType::Struct(fields) if crate::json::is_interval(fields) => Some(filled(field.data_type(), Fill::Zero)?),
+        DataType::Map(..) => Some(filled(field.data_type(), Fill::Zero)?),
+        DataType::Utf8 if Pg::of(field).oid == oid::TIMETZ => Some(Arc::new(StringArray::from(vec!["00:00:00+00"]))),
+        _ => None,
+    })
 }
 
 /// OIDs of types that are the same in every database.
@@ -189,7 +212,7 @@ fn text_column(field: &Field, pg: &Pg<'_>, settings: &DebeziumSettings) -> (Conn
         oid::XML => named("io.debezium.data.Xml"),
         oid::TSVECTOR => named("io.debezium.data.Tsvector"),
         oid::TIMETZ => temporal::zoned_time(),
-        oid::BIT if pg.typmod == 1 => (Connect::plain(DataType::Boolean), bits::booleans()),
+        oid::BIT | oid::VARBIT if pg.typmod == 1 => (Connect::plain(DataType::Boolean), bits::booleans()),
         oid::BIT | oid::VARBIT => bits::column(pg.typmod),
         oid::POINT => geometry::point(),
         oid::MONEY => decimal::money(settings.decimal, settings.money_fraction_digits),

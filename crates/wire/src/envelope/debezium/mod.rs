@@ -13,6 +13,7 @@ mod bits;
 pub mod connect;
 mod convert;
 mod decimal;
+mod default;
 mod events;
 mod fill;
 mod geometry;
@@ -33,7 +34,7 @@ use arrow_schema::{DataType, FieldRef, Fields};
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use arrow_select::zip::zip;
-use ductstream_core::{Error, ReplicaIdentity, Result, TableChunk, TableSchema, metadata};
+use ductstream_core::{Column, Error, ReplicaIdentity, Result, TableChunk, TableSchema, metadata};
 
 pub use settings::{
     BinaryHandling, DebeziumSettings, DecimalHandling, HstoreHandling, IntervalHandling, NameAdjustment,
@@ -97,8 +98,8 @@ impl DebeziumTransform {
     pub fn new(debezium: &Debezium, table: &Arc<TableSchema>) -> Result<Self> {
         let settings = debezium.settings.clone();
         let key = if has_primary_key(table) { table.key.clone() } else { Vec::new() };
-        let compile = |(index, column): (usize, &ductstream_core::Column)| {
-            let optional = !(key.binary_search(&index).is_ok() || is_not_null(column));
+        let compile = |(index, column): (usize, &Column)| {
+            let optional = !(key.binary_search(&index).is_ok() || is_declared(column, metadata::PG_NOT_NULL));
             Converted::compile(&column.field, optional, &settings)
                 .map_err(|error| error.context(format_args!("column {} of table {}", column.name(), table.table)))
         };
@@ -270,13 +271,14 @@ fn value_fields(row: &Connect) -> Fields {
     ])
 }
 
-fn is_not_null(column: &ductstream_core::Column) -> bool {
-    column.field.metadata().get(metadata::PG_NOT_NULL).is_some_and(|it| it == "true")
+fn is_declared(column: &Column, key: &str) -> bool {
+    column.field.metadata().get(key).is_some_and(|it| it == "true")
 }
 
 /// Whether the record key is one of the table's own. Under `REPLICA IDENTITY FULL` without primary key it is every column, and events
 /// have no key, as in Debezium.
 fn has_primary_key(table: &TableSchema) -> bool {
     let every = table.identity == ReplicaIdentity::Full && table.key.len() == table.columns.len();
-    !table.key.is_empty() && (!every || table.columns.iter().all(is_not_null))
+    let declared = || table.columns.iter().all(|column| is_declared(column, metadata::PG_PRIMARY_KEY));
+    !table.key.is_empty() && (!every || declared())
 }

@@ -174,7 +174,10 @@ impl NameAdjustment {
                 Self::None => out.push(char),
                 Self::AvroUnicode if char == '_' => out.push_str("_u005f"),
                 _ if valid(at, char) => out.push(char),
-                Self::Avro => out.push('_'),
+                // A digit at the beginning stays, behind the underscore.
+                Self::Avro if char.is_ascii_digit() => out.extend(['_', char]),
+                // Debezium's characters are units of UTF-16.
+                Self::Avro => (0..char.len_utf16()).for_each(|_| out.push('_')),
                 Self::AvroUnicode => {
                     char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("_u{unit:04x}")));
                 }
@@ -243,6 +246,8 @@ mod tests {
         assert_eq!(NameAdjustment::None.apply(name), name);
         assert_eq!(NameAdjustment::Avro.apply(name), "my_shop.public.order_items");
         assert_eq!(NameAdjustment::AvroUnicode.apply(name), "my_u002dshop.public.order_u005fitems");
+        assert_eq!(NameAdjustment::Avro.apply("1shop.é😀"), "_1shop.___");
+        assert_eq!(NameAdjustment::AvroUnicode.apply("1shop.é😀"), "_u0031shop._u00e9_ud83d_ude00");
     }
 
     #[test]
