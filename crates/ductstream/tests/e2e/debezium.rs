@@ -38,6 +38,16 @@ async fn database() -> TestDatabase {
 
 /// Runs the golden SQL through a flow to standard output, as messages.
 async fn messages(database: &TestDatabase, section: &str, special_values: &str) -> Vec<Value> {
+    messages_of(database, CHANGES, section, special_values).await
+}
+
+/// Runs `changes` through a flow of the publication `types_pub` to standard output, as messages.
+pub(crate) async fn messages_of(
+    database: &TestDatabase,
+    changes: &str,
+    section: &str,
+    special_values: &str,
+) -> Vec<Value> {
     let source = format!("  special_values: \"{special_values}\"");
     let shape = Shape { envelope: "debezium", source: &source, ..Shape::default() };
     let mut flow = Flow::new(database, &shape);
@@ -46,7 +56,7 @@ async fn messages(database: &TestDatabase, section: &str, special_values: &str) 
     flow.edit(&file, &format!("type: stdout\n    messages: true\ndebezium:\n{section}"));
     flow.edit("  tables: [\"public.*\"]", "  publication: types_pub");
     flow.create().await;
-    database.execute(CHANGES).await;
+    database.execute(changes).await;
     let output = flow.drain().await.stdout;
     output
         .split(|byte| *byte == b'\n')

@@ -4,6 +4,7 @@
 
 mod changes;
 mod debezium;
+mod debezium_columns;
 mod disk;
 mod examples;
 mod failover;

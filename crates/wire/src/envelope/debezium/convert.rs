@@ -38,7 +38,12 @@ pub(super) struct Converted {
 impl Converted {
     pub(super) fn compile(field: &Field, optional: bool, settings: &DebeziumSettings) -> Result<Self> {
         let (connect, convert) = of(field, settings)?;
-        let placeholder = filled(&connect.data_type, Fill::Placeholder(&settings.unavailable_value_placeholder))?;
+        let unknown = Fill::Placeholder(&settings.unavailable_value_placeholder);
+        let placeholder = match field.data_type() {
+            // One entry in both forms of an hstore.
+            DataType::Map(..) => convert(&filled(field.data_type(), unknown)?)?,
+            _ => filled(&connect.data_type, unknown)?,
+        };
         let fallback = match zero(field)? {
             Some(zero) => convert(&zero)?,
             None => filled(&connect.data_type, Fill::Zero)?,
