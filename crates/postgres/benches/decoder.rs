@@ -79,13 +79,12 @@ fn decoder(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(ROWS));
     for (name, messages) in [("binary", transaction(binary)), ("text", transaction(text))] {
         group.bench_with_input(BenchmarkId::new("insert of seven columns", name), &messages, |bencher, messages| {
-            let settings =
-                AssemblerSettings {
-                    special_values: SpecialValues::Error,
-                    batch_bytes: 4 << 20,
-                    messages: false,
-                    declarations: false,
-                };
+            let settings = AssemblerSettings {
+                special_values: SpecialValues::Error,
+                batch_bytes: 4 << 20,
+                messages: false,
+                declarations: false,
+            };
             let mut assembler = Assembler::new(settings, TypeCatalog::new(), Vec::new(), Position::default());
             let mut lsn = 0;
             bencher.iter(|| {

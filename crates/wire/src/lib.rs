@@ -25,7 +25,7 @@ mod settings;
 
 pub use avro::AvroCodec;
 pub use codec::build;
-pub use describe::{Shapes, describe};
+pub use describe::{ConnectSchemas, Shapes, describe};
 pub use json::{DebeziumJson, JsonCodec, JsonLines};
 pub use message::{MessageMode, MessageShape, message_codec};
 pub use parquet::ParquetCodec;

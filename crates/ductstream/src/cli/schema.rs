@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, FieldRef};
 use clap::Args;
 use console::Style;
-use ductstream_core::{Error, Result, TableSchema};
+use ductstream_core::{Envelope, Error, Result, TableSchema};
 use ductstream_postgres::catalog::{pattern, schema};
 use ductstream_wire::{Shapes, describe};
 use serde_json::{Value, json};
@@ -23,7 +23,8 @@ Examples:
   ductstream schema shop.yaml --table public.orders
   ductstream schema shop.yaml --json | jq '.[0].parquet' -r
 
-Shows the shape of each of the flow's tables in the flow's envelope, in Arrow, Parquet, Avro and JSON.";
+Shows the shape of each of the flow's tables in the envelopes of its destinations, in Arrow and in the formats that the envelope is
+written in: Parquet, Avro, JSON. For the envelope debezium, the Connect schemas of keys and values, too.";
 
 /// Show what the flow's tables look like in Arrow, Parquet, Avro and JSON
 #[derive(Args)]
@@ -54,10 +55,12 @@ pub(crate) async fn run(args: SchemaArgs) -> Result<Exit> {
     }
     let (mut documents, mut text) = (Vec::new(), String::new());
     for table in &tables {
-        let shapes = describe(table, flow.envelope, &wire_settings(&flow))?;
-        match args.json {
-            true => documents.push(document(table, &shapes)),
-            false => text.push_str(&report(table, &shapes)?),
+        for envelope in envelopes(&flow) {
+            let shapes = describe(table, envelope, &wire_settings(&flow))?;
+            match args.json {
+                true => documents.push(document(table, envelope, &shapes)),
+                false => text.push_str(&report(table, envelope, &shapes)?),
+            }
         }
     }
     match args.json {
@@ -65,6 +68,17 @@ pub(crate) async fn run(args: SchemaArgs) -> Result<Exit> {
         false => output::print(&text)?,
     }
     Ok(Exit::Done)
+}
+
+/// The envelopes of the flow's destinations, each once.
+fn envelopes(flow: &Flow) -> Vec<Envelope> {
+    let mut envelopes: Vec<Envelope> = Vec::new();
+    for (_, envelope) in flow.destinations.iter().map(|destination| flow.wire(destination)) {
+        if !envelopes.contains(&envelope) {
+            envelopes.push(envelope);
+        }
+    }
+    envelopes
 }
 
 fn means(wanted: &str, table: &TableSchema) -> bool {
@@ -76,38 +90,48 @@ fn key(table: &TableSchema) -> Vec<&str> {
     table.key.iter().map(|index| table.columns[*index].name()).collect()
 }
 
-fn document(table: &TableSchema, shapes: &Shapes) -> Value {
+fn document(table: &TableSchema, envelope: Envelope, shapes: &Shapes) -> Value {
     let columns: Vec<_> =
         table.columns.iter().map(|column| json!({"name": column.name(), "type": column.pg_type.name})).collect();
     json!({
         "table": table.table.to_string(),
+        "envelope": envelope.to_string(),
         "key": key(table),
         "columns": columns,
         "arrow": arrow(shapes).map(|(name, data_type)| json!({"name": name, "type": data_type})).collect::<Vec<_>>(),
         "parquet": shapes.parquet,
         "avro": shapes.avro,
         "json": shapes.json,
+        "connect": shapes.connect.as_ref().map(|connect| json!({"key": connect.key, "value": connect.value})),
     })
 }
 
-fn report(table: &TableSchema, shapes: &Shapes) -> Result<String> {
-    let heading = |text: &str| Style::new().bold().apply_to(text.to_owned());
-    let failed = |error| Error::bug("cannot write JSON").with_source(error);
-    let json = serde_json::to_string_pretty(&shapes.json).map_err(failed)?;
-    let avro = serde_json::to_string_pretty(&shapes.avro).map_err(failed)?;
+fn report(table: &TableSchema, envelope: Envelope, shapes: &Shapes) -> Result<String> {
+    let bold = |text: String| Style::new().bold().apply_to(text).to_string();
+    let pretty = |value: &Value| {
+        serde_json::to_string_pretty(value).map_err(|error| Error::bug("cannot write JSON").with_source(error))
+    };
     let rows = table.columns.iter().map(|column| [format!("  {}", column.name()), column.pg_type.name.clone()]);
     let columns = output::columns(rows.collect());
     let arrow = output::columns(arrow(shapes).map(|(name, data_type)| [format!("  {name}"), data_type]).collect());
-    Ok(format!(
-        "{}, key ({})\n{columns}\n{}\n{arrow}\n{}\n{}\n{}\n{avro}\n\n{}\n{json}\n\n",
-        heading(&table.table.to_string()),
-        key(table).join(", "),
-        heading("Arrow"),
-        heading("Parquet"),
-        shapes.parquet,
-        heading("Avro"),
-        heading("JSON Schema"),
-    ))
+    let mut sections = vec![("Arrow", arrow)];
+    sections.extend(shapes.parquet.iter().map(|parquet| ("Parquet", parquet.clone())));
+    if let Some(avro) = &shapes.avro {
+        sections.push(("Avro", pretty(avro)? + "\n"));
+    }
+    sections.push(("JSON Schema", pretty(&shapes.json)? + "\n"));
+    if let Some(connect) = &shapes.connect {
+        if let Some(key) = &connect.key {
+            sections.push(("Connect schema of keys", pretty(key)? + "\n"));
+        }
+        sections.push(("Connect schema of values", pretty(&connect.value)? + "\n"));
+    }
+    let name = bold(table.table.to_string());
+    let mut text = format!("{name}, key ({}), envelope {envelope}\n{columns}\n", key(table).join(", "));
+    for (heading, section) in sections {
+        text.push_str(&format!("{}\n{section}\n", bold(heading.to_owned())));
+    }
+    Ok(text)
 }
 
 fn arrow(shapes: &Shapes) -> impl Iterator<Item = (String, String)> + '_ {

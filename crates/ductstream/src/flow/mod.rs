@@ -5,6 +5,7 @@
 //! know. Nothing here connects to anything.
 
 mod de;
+mod debezium;
 mod name;
 mod problem;
 mod read;

@@ -3,12 +3,12 @@
 use ductstream_core::{Envelope, WireFormat};
 use serde::de::DeserializeOwned;
 
-use super::de;
 use super::problem::Problem;
 use super::settings::{
     DestinationKind, DestinationSettings, ENVELOPES, FORMATS, Flow, SourceKind, default_envelope, default_memory_limit,
 };
 use super::tree::{Kind, Node};
+use super::{de, debezium};
 use crate::connectors::DESTINATIONS;
 
 /// The fields of a flow file. A test holds them against the JSON Schema.
@@ -32,6 +32,7 @@ pub(crate) const FIELDS: [&str; 13] = [
 pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
     let section = Section::new(root)?;
     de::refuse_unknown(root, section.0.entries(), &FIELDS)?;
+    section.0.get("debezium").map_or(Ok(()), debezium::refuse_elsewhere)?;
     Ok(Flow {
         name: section.required("name")?,
         source: source(section.field("source")?)?,

@@ -207,7 +207,8 @@ fn assert_unavailable(after: &Value, section: &str) {
     let codes: Vec<u8> = PLACEHOLDER.bytes().collect();
     assert_eq!((&after["n"], &after["t"]), (&json!(2), &json!(PLACEHOLDER)));
     // In JSON, bytes are base64.
-    let bytes = if is("binary.handling.mode: bytes\n") { "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==" } else { PLACEHOLDER };
+    let bytes =
+        if is("binary.handling.mode: bytes\n") { "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==" } else { PLACEHOLDER };
     assert_eq!(after["b"], bytes, "{section}");
     let entry = json!({PLACEHOLDER: PLACEHOLDER});
     let hstore = if is("hstore.handling.mode: json") { json!(entry.to_string()) } else { entry };
@@ -250,7 +251,10 @@ async fn schemas_say_what_columns_are_declared_to_be() {
     assert_eq!((&mood["optional"], &mood["parameters"]["allowed"]), (&json!(false), &json!("sad,it's ok")));
     // The old row of a delete has its key only: what cannot be null says least.
     let before = &events[1]["value"]["payload"]["before"];
-    assert_eq!((&before["t"], &before["d"], &before["r"]), (&json!(""), &json!(0), &json!("1970-01-01T00:00:00.000000Z")));
+    assert_eq!(
+        (&before["t"], &before["d"], &before["r"]),
+        (&json!(""), &json!(0), &json!("1970-01-01T00:00:00.000000Z"))
+    );
     assert_eq!((&before["n"], &before["h"]), (&Value::Null, &Value::Null));
     // The key is the primary key, if there is one.
     assert_eq!(events[3]["key"]["payload"], json!({"a": 1, "b": 2}));

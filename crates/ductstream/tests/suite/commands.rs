@@ -104,9 +104,26 @@ async fn schema_shows_each_table_as_it_would_arrive() {
         assert!(orders["parquet"].as_str().unwrap().contains("DECIMAL(12,2)"), "{orders:#}");
         assert!(orders["json"]["properties"]["_op"].is_object(), "{orders:#}");
         let text = shop.run(&["schema", &shop.path("flow.yaml"), "--table", "ord*"], 0).await;
-        assert!(text.stdout.starts_with("public.orders, key (id)\n"), "{}", text.stdout);
+        assert!(text.stdout.starts_with("public.orders, key (id), envelope flat\n"), "{}", text.stdout);
         shop.run(&["schema", &shop.path("flow.yaml"), "--table", "nothing"], 2).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_shows_the_connect_schemas_of_debezium() {
+    let shop = Shop::new(18).await;
+    let flow = std::fs::read_to_string(shop.path("flow.yaml")).unwrap();
+    let flow = flow.replace("format: json", "format: json\nenvelope: debezium\ndebezium: {topic.prefix: shop}");
+    std::fs::write(shop.path("flow.yaml"), flow).unwrap();
+    let tables = shop.json(&["schema", &shop.path("flow.yaml"), "--json"], 0).await;
+    let orders = &tables[0];
+    assert_eq!((&orders["envelope"], &orders["parquet"]), (&Value::from("debezium"), &Value::Null));
+    assert_eq!(orders["connect"]["key"]["name"], "shop.public.orders.Key");
+    assert_eq!(orders["connect"]["value"]["name"], "shop.public.orders.Envelope");
+    let id = &orders["connect"]["value"]["fields"][1]["fields"][0];
+    assert_eq!((&id["field"], &id["optional"]), (&Value::from("id"), &Value::from(false)));
+    let text = shop.run(&["schema", &shop.path("flow.yaml")], 0).await;
+    assert!(text.stdout.contains("Connect schema of values") && !text.stdout.contains("Parquet"), "{}", text.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -177,6 +177,18 @@ fn an_error_names_file_line_column_and_field_and_what_to_write() {
             "9:5: field destinations[0]:",
             "the envelope debezium is not available in the format parquet",
         ),
+        (
+            "format: parquet",
+            "format: json\nenvelope: debezium\ndebezium:\n  topic.prefix: shop\n  slot.name: dbz",
+            "10:3: field debezium.slot.name:",
+            "Debezium's option `slot.name` is not set in debezium. To go on: set `source.slot`",
+        ),
+        (
+            "format: parquet",
+            "format: json\nenvelope: debezium\ndebezium: {decimal.handling.modes: string}",
+            "8:12: field debezium.decimal.handling.modes:",
+            "write `decimal.handling.mode`, if that was meant",
+        ),
         ("format: parquet", "format: parquet\nname: again", "7:1: ", "the field `name` is given twice"),
         ("name: orders", "name: Orders", "1:7: field name:", "lower-case letters"),
         ("[public.orders]", "[public.]", "5:12: field source.tables[0]:", "write it as public.orders"),

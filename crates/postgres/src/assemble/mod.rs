@@ -441,10 +441,9 @@ impl Assembler {
         let types = self.types.missing(relation.columns.iter().map(|column| column.type_oid));
         let changed = known == Known::Otherwise;
         // A table that changed may have got another primary key, which the message does not tell under FULL.
-        let lacks_key = relation.identity == ReplicaIdentity::Full
-            && (changed || !self.primary_keys.contains_key(&relation.oid));
-        let lacks_columns =
-            self.settings.declarations && (changed || !self.declared.contains_key(&relation.oid));
+        let lacks_key =
+            relation.identity == ReplicaIdentity::Full && (changed || !self.primary_keys.contains_key(&relation.oid));
+        let lacks_columns = self.settings.declarations && (changed || !self.declared.contains_key(&relation.oid));
         (lacks_key || lacks_columns || !types.is_empty()).then_some(RelationNeed { oid: relation.oid, types })
     }
 

@@ -329,7 +329,9 @@ impl Cells {
             WireType::Timestamptz => Self::Timestamptz(Scalars::new(Timestamptz, capacity)),
             WireType::Uuid => Self::Uuid(Uuids::new(capacity)),
             WireType::Bytea => Self::Strings(StringCells::new(Strings::Bytea(Vec::new()), capacity)),
-            WireType::Text | WireType::Enum(_) | WireType::Json => Self::Strings(StringCells::new(Strings::Text, capacity)),
+            WireType::Text | WireType::Enum(_) | WireType::Json => {
+                Self::Strings(StringCells::new(Strings::Text, capacity))
+            }
             WireType::Versioned | WireType::Jsonb => Self::Strings(StringCells::new(Strings::Versioned, capacity)),
             nested => Self::nested(nested, special, capacity),
         }

@@ -238,9 +238,7 @@ fn parse_row(row: &[Option<&str>]) -> Option<TypeInfo> {
             TypeKind::Composite { fields: parts.map_or(Some(Vec::new()), |fields| serde_json::from_str(fields).ok())? }
         }
         "d" => TypeKind::Domain { base: number(base)?, typmod: typmod?.parse().ok()? },
-        "e" => {
-            TypeKind::Enum { labels: parts.map_or(Some(Vec::new()), |labels| serde_json::from_str(labels).ok())? }
-        }
+        "e" => TypeKind::Enum { labels: parts.map_or(Some(Vec::new()), |labels| serde_json::from_str(labels).ok())? },
         "r" => TypeKind::Range { subtype: number(subtype)? },
         "m" => TypeKind::Multirange { range: number(range)? },
         _ if element != 0 => TypeKind::Array { element },

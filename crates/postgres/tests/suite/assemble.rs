@@ -22,7 +22,12 @@ const ORDERS: u32 = 1001;
 const ITEMS: u32 = 1002;
 
 fn settings() -> AssemblerSettings {
-    AssemblerSettings { special_values: SpecialValues::Error, batch_bytes: 1 << 20, messages: true, declarations: false }
+    AssemblerSettings {
+        special_values: SpecialValues::Error,
+        batch_bytes: 1 << 20,
+        messages: true,
+        declarations: false,
+    }
 }
 
 fn assembler() -> Assembler {

@@ -153,7 +153,8 @@ async fn every_kind_of_message_is_read_as_real_servers_send_it() {
 
 /// Assembles all messages, with the one primary key of these tests given when it is asked for.
 fn assemble(messages: &[Vec<u8>], batch_bytes: usize) -> Vec<ChangeBatch> {
-    let settings = AssemblerSettings { special_values: SpecialValues::Error, batch_bytes, messages: true, declarations: false };
+    let settings =
+        AssemblerSettings { special_values: SpecialValues::Error, batch_bytes, messages: true, declarations: false };
     let mut assembler = Assembler::new(settings, TypeCatalog::new(), Vec::new(), Position::default());
     for message in messages {
         if let Pushed::NeedRelation(need) = assembler.push(message).expect("a good message") {

@@ -52,7 +52,7 @@ pub(crate) use column_text::{HstoreText, PostgresText, decimal_text};
 pub use debezium::DebeziumJson;
 pub(crate) use kind::is_interval;
 pub(crate) use message::JsonMessages;
-pub(crate) use schema::json_schema;
+pub(crate) use schema::{debezium_json_schema, json_schema};
 pub(crate) use text::push_uuid;
 pub(crate) use time::{Style, push_date, push_time, push_timestamp};
 

@@ -1,5 +1,6 @@
 //! The shape of a table's documents as JSON Schema.
 
+use arrow_schema::Field;
 use ductstream_core::{Envelope, Result, TableSchema};
 use serde_json::{Map, Value, json};
 
@@ -16,6 +17,22 @@ pub(crate) fn json_schema(envelope: Envelope, table: &TableSchema, numeric: Nume
     let document = match envelope {
         Envelope::Flat => flat(&members, &key),
         _ => native(&members, &key),
+    };
+    Ok(titled(format!("{} version {}", table.table, table.version), document))
+}
+
+/// JSON Schema (2020-12) of the values of the events of `table`, whose Connect type is `event`; with `schemas`, of documents that carry
+/// their Connect schema.
+pub(crate) fn debezium_json_schema(table: &TableSchema, event: &Field, schemas: bool) -> Result<Value> {
+    let payload = value(&Kind::of(event, NumericJson::String)?);
+    let document = match schemas {
+        false => payload,
+        true => json!({
+            "type": "object",
+            "properties": {"schema": {"type": "object"}, "payload": payload},
+            "required": ["schema", "payload"],
+            "additionalProperties": false,
+        }),
     };
     Ok(titled(format!("{} version {}", table.table, table.version), document))
 }
