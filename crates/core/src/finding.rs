@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::Error;
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +38,13 @@ impl Finding {
     /// `subject` works, but the user should know `message`, and may do `remedy`.
     pub fn warning(subject: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, remedy: Some(remedy.into()), ..Self::ok(subject, message) }
+    }
+
+    /// What `error` says of `subject`.
+    pub fn failed(subject: impl Into<String>, error: &Error) -> Self {
+        let report = error.report();
+        let message = report.split(". To go on: ").next().unwrap_or_default();
+        Self::error(subject, message, error.remedy().unwrap_or("look at the cause"))
     }
 
     /// The flow would fail because of `subject`, until the user does `remedy`.

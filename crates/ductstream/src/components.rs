@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ductstream_core::{Codec, Destination, Envelope, Error, Result, Source};
-use ductstream_kafka::KafkaDestination;
+use ductstream_kafka::{KafkaDestination, KafkaSettings};
 use ductstream_object_store::ObjectStoreDestination;
 use ductstream_postgres::Spill;
 use ductstream_postgres::connect::ConnectionSettings;
 use ductstream_postgres::source::PostgresSource;
+use ductstream_registry::RegistryClient;
 use ductstream_runner::{Components, FlowSettings};
 use ductstream_wire::envelope::debezium::Debezium;
-use ductstream_wire::{JsonLines, WireSettings};
+use ductstream_wire::{JsonLines, MessageMode, MessageShape, SchemaRegistrar, WireSettings};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,8 @@ pub struct FlowComponents {
     flow: Flow,
     /// One for each destination, in their order.
     codecs: Vec<Arc<dyn Codec>>,
+    /// Shared by all destinations and attempts, with the ids that it has learnt.
+    registry: Option<Arc<dyn SchemaRegistrar>>,
     stdout: SharedOutput,
     closed: CancellationToken,
     /// Shared by all attempts: what one has found out about the disk holds for the next.
@@ -38,7 +41,9 @@ impl FlowComponents {
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a destination cannot do what the flow asks.
     pub fn new(flow: Flow, closed: CancellationToken) -> Result<Self> {
         let codecs = flow.destinations.iter().map(|destination| codec(&flow, destination)).collect::<Result<_>>()?;
-        let components = Self { flow, codecs, stdout: Arc::new(Mutex::new(std::io::stdout())), closed, spill: None };
+        let registry = registry(&flow)?.map(|client| Arc::new(client) as _);
+        let stdout: SharedOutput = Arc::new(Mutex::new(std::io::stdout()));
+        let components = Self { flow, codecs, registry, stdout, closed, spill: None };
         for (index, (name, destination)) in components.build()?.into_iter().enumerate() {
             // What a type can do, the flow file was checked for; what this one can do with its settings, it says itself.
             admit(&components.flow, index, &destination.capabilities()).map_err(|misfit| {
@@ -78,8 +83,9 @@ impl FlowComponents {
             DestinationKind::File(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::Kafka(settings) => {
                 let wire = wire_settings(&self.flow);
-                let (format, envelope) = (codec.format(), codec.envelope());
-                let messages = ductstream_wire::message_codec(format, envelope, &wire, settings.tombstones)?;
+                let shape = message_shape(&settings, &*codec);
+                let registry = self.registry.clone().filter(|_| shape.mode == MessageMode::Record);
+                let messages = ductstream_wire::message_codec(shape, &wire, registry)?;
                 Box::new(KafkaDestination::new(name, settings, messages)?)
             }
             DestinationKind::Stdout(settings) => {
@@ -117,6 +123,23 @@ impl Components for FlowComponents {
 pub fn codec(flow: &Flow, destination: &DestinationSettings) -> Result<Arc<dyn Codec>> {
     let (format, envelope) = flow.wire(destination);
     ductstream_wire::build(format, envelope, &wire_settings(flow))
+}
+
+/// The client of the flow's schema registry, if it has one.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a setting cannot work.
+pub fn registry(flow: &Flow) -> Result<Option<RegistryClient>> {
+    flow.schema_registry.clone().map(RegistryClient::new).transpose()
+}
+
+/// What the messages of a Kafka destination are made of.
+fn message_shape(settings: &KafkaSettings, codec: &dyn Codec) -> MessageShape {
+    let mode = match settings.mode {
+        ductstream_kafka::MessageMode::Record => MessageMode::Record,
+        ductstream_kafka::MessageMode::Batch => MessageMode::Batch,
+    };
+    MessageShape { format: codec.format(), envelope: codec.envelope(), mode, tombstones: settings.tombstones }
 }
 
 /// How the flow's formats are written.

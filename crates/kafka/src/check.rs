@@ -16,10 +16,6 @@ pub async fn check(settings: &KafkaSettings) -> Vec<Finding> {
     });
     match found.await {
         Ok(brokers) => vec![Finding::ok(&subject, format!("{brokers} brokers, which let the flow in"))],
-        Err(error) => {
-            let remedy = error.remedy().unwrap_or("look at the cause").to_owned();
-            let report = error.report();
-            vec![Finding::error(&subject, report.split(". To go on: ").next().unwrap_or_default(), remedy)]
-        }
+        Err(error) => vec![Finding::failed(&subject, &error)],
     }
 }

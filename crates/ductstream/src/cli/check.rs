@@ -11,7 +11,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::target::postgres;
 use super::{Global, output};
-use crate::components::FlowComponents;
+use crate::components::{FlowComponents, registry};
 use crate::flow::{DestinationKind, Flow, object_store};
 
 const EXAMPLES: &str = "\
@@ -51,6 +51,12 @@ pub(crate) async fn run(args: CheckArgs, global: &Global) -> Result<Exit> {
         if let DestinationKind::Kafka(settings) = &destination.kind {
             findings.extend(ductstream_kafka::check(settings).await);
         }
+    }
+    if let Some(registry) = registry(&flow)? {
+        findings.push(match registry.verify().await {
+            Ok(()) => Finding::ok("schema registry", "it answers and accepts the credentials"),
+            Err(error) => Finding::failed("schema registry", &error),
+        });
     }
     findings.push(store_finding);
     // What a destination cannot do is a wrong setting, and ends here with its own message.

@@ -12,7 +12,7 @@ use super::{de, debezium};
 use crate::connectors::DESTINATIONS;
 
 /// The fields of a flow file. A test holds them against the JSON Schema.
-pub(crate) const FIELDS: [&str; 13] = [
+pub(crate) const FIELDS: [&str; 14] = [
     "name",
     "source",
     "format",
@@ -26,6 +26,7 @@ pub(crate) const FIELDS: [&str; 13] = [
     "json",
     "debezium",
     "avro",
+    "schema_registry",
 ];
 
 /// Reads a whole flow file. What no single field can know is left to [`validate`](super::validate).
@@ -47,6 +48,7 @@ pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
         json: section.optional("json")?.unwrap_or_default(),
         debezium: section.optional("debezium")?.unwrap_or_default(),
         avro: section.optional("avro")?.unwrap_or_default(),
+        schema_registry: section.optional("schema_registry")?,
     })
 }
 

@@ -4,6 +4,7 @@ use ductstream_core::{ByteSize, Envelope, WireFormat};
 use ductstream_kafka::KafkaSettings;
 use ductstream_object_store::{AzureSettings, FileSettings, GcsSettings, S3Settings};
 use ductstream_postgres::settings::SourceSettings;
+use ductstream_registry::RegistrySettings;
 use ductstream_runner::RetrySettings;
 use ductstream_wire::envelope::debezium::DebeziumSettings;
 use ductstream_wire::{AvroSettings, JsonSettings, ParquetSettings};
@@ -67,6 +68,10 @@ pub struct Flow {
     /// How Avro is written; only when the flow or a destination has `format: avro`.
     #[schemars(default)]
     pub avro: AvroSettings,
+    /// Where the schemas of messages are registered: keys and values then carry the id of their schema in front, as Confluent's serializers
+    /// have it. Only with a destination of type `kafka` and `mode: record`.
+    #[schemars(default)]
+    pub schema_registry: Option<RegistrySettings>,
 }
 
 /// A source, by `type`.

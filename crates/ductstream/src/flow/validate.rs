@@ -100,6 +100,19 @@ fn destinations(flow: &Flow, root: &Node) -> Result<(), Problem> {
         }
         one_destination(flow, index, node)?;
     }
+    schema_registry(flow, root)
+}
+
+fn schema_registry(flow: &Flow, root: &Node) -> Result<(), Problem> {
+    let Some(registry) = &flow.schema_registry else { return Ok(()) };
+    let node = root.find("schema_registry");
+    registry.validate().map_err(|error| refused(node, &error))?;
+    let records =
+        |kind: &DestinationKind| matches!(kind, DestinationKind::Kafka(kafka) if kafka.mode == MessageMode::Record);
+    if !flow.destinations.iter().any(|destination| records(&destination.kind)) {
+        return Err(Problem::on(node, "no destination of the flow sends messages with schemas")
+            .remedy("remove `schema_registry`, or add a destination of type kafka with `mode: record`"));
+    }
     Ok(())
 }
 
@@ -112,7 +125,7 @@ fn one_destination(flow: &Flow, index: usize, node: &Node) -> Result<(), Problem
     }
     if let DestinationKind::Kafka(settings) = kind {
         settings.validate().map_err(|error| refused(node, &error))?;
-        return kafka(settings, flow, node);
+        return kafka(settings, flow, index, node);
     }
     let (_, envelope) = flow.wire(&flow.destinations[index]);
     let DestinationKind::Stdout(stdout) = kind else { return Ok(()) };
@@ -128,13 +141,21 @@ fn one_destination(flow: &Flow, index: usize, node: &Node) -> Result<(), Problem
     Ok(())
 }
 
-fn kafka(settings: &KafkaSettings, flow: &Flow, node: &Node) -> Result<(), Problem> {
-    if settings.mode == MessageMode::Batch {
-        return Err(Problem::on(node, "`mode: batch` is not available in this version of DuctStream")
-            .remedy("set `mode: record`"));
+fn kafka(settings: &KafkaSettings, flow: &Flow, index: usize, node: &Node) -> Result<(), Problem> {
+    let at = |field: &str| node.get(field).unwrap_or(node);
+    let is_record = settings.mode == MessageMode::Record;
+    let (format, envelope) = flow.wire(&flow.destinations[index]);
+    if settings.tombstones && !is_record {
+        return Err(Problem::on(at("tombstones"), "messages that are batches have no key, and so no tombstones")
+            .remedy("remove `tombstones`, or set `mode: record`"));
+    }
+    if settings.tombstones && envelope == Envelope::Debezium {
+        return Err(Problem::on(at("tombstones"), "the envelope debezium has an option of its own for tombstones")
+            .remedy("remove `tombstones`, and set `tombstones.on.delete` under `debezium`"));
     }
     let is_file = |it: &DestinationSettings| object_store(&it.kind).is_some() && flow.wire(it).0 == WireFormat::Json;
-    if flow.json.compression != JsonCompression::None && !flow.destinations.iter().any(is_file) {
+    let compressed = format == WireFormat::Json && flow.json.compression != JsonCompression::None;
+    if is_record && compressed && !flow.destinations.iter().any(is_file) {
         return Err(Problem::on(node, "messages are compressed by the client, and `json.compression` is for files")
             .remedy("remove it, and set `compression.type` under `properties` of the destination"));
     }

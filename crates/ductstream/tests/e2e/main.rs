@@ -17,6 +17,7 @@ mod kafka_exactly_once;
 mod kafka_faults;
 mod network;
 mod refusals;
+mod registry;
 mod s3;
 mod s3_faults;
 mod sizes;

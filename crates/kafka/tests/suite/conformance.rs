@@ -7,7 +7,7 @@ use ductstream_core::{Destination, Envelope, Position, WireFormat};
 use ductstream_kafka::{KafkaDestination, KafkaSettings};
 use ductstream_testkit::conformance::destination::{self, Place};
 use ductstream_testkit::kafka::Kafka;
-use ductstream_wire::{WireSettings, message_codec};
+use ductstream_wire::{MessageMode, MessageShape, WireSettings, message_codec};
 use serde_json::{Value, json};
 
 struct Topics {
@@ -35,7 +35,9 @@ impl Topics {
 #[async_trait]
 impl Place for Topics {
     fn destination(&self) -> Box<dyn Destination> {
-        let codec = message_codec(WireFormat::Json, Envelope::Flat, &WireSettings::default(), false).unwrap();
+        let (format, envelope) = (WireFormat::Json, Envelope::Flat);
+        let shape = MessageShape { format, envelope, mode: MessageMode::Record, tombstones: false };
+        let codec = message_codec(shape, &WireSettings::default(), None).unwrap();
         Box::new(KafkaDestination::new(self.prefix.trim_end_matches('.'), self.settings(), codec).unwrap())
     }
 

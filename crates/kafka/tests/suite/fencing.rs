@@ -8,7 +8,7 @@ use ductstream_core::{
 use ductstream_kafka::{KafkaDestination, KafkaSettings};
 use ductstream_testkit::batch::{BatchBuilder, table};
 use ductstream_testkit::kafka::Kafka;
-use ductstream_wire::{WireSettings, message_codec};
+use ductstream_wire::{MessageMode, MessageShape, WireSettings, message_codec};
 use serde_json::json;
 
 fn destination(kafka: &Kafka, prefix: &str) -> KafkaDestination {
@@ -16,7 +16,9 @@ fn destination(kafka: &Kafka, prefix: &str) -> KafkaDestination {
         "brokers": kafka.address(), "prefix": prefix, "create_topics": true, "exactly_once": {"transaction_age": "10s"}
     });
     let settings: KafkaSettings = serde_json::from_value(settings).unwrap();
-    let codec = message_codec(WireFormat::Json, Envelope::Flat, &WireSettings::default(), false).unwrap();
+    let (format, envelope) = (WireFormat::Json, Envelope::Flat);
+    let shape = MessageShape { format, envelope, mode: MessageMode::Record, tombstones: false };
+    let codec = message_codec(shape, &WireSettings::default(), None).unwrap();
     KafkaDestination::new(prefix.trim_end_matches('.'), settings, codec).unwrap()
 }
 
