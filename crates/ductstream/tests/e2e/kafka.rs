@@ -221,3 +221,28 @@ async fn tls_with_a_password_reaches_the_broker_and_a_wrong_one_is_refused_with_
         assert!(code == 2 && message.contains("tls.ca"), "{code}: {message}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_one_message_that_reads_as_a_file_does_and_is_split_when_it_is_too_large() {
+    let kafka = broker(Kafka::shared).await;
+    let database = shop(18).await;
+    let prefix = kafka.prefix();
+    let flow = Flow::new(&database, &Shape { format: "parquet", ..Shape::default() });
+    let flow = flow.into_topics(
+        kafka.address(),
+        &format!("prefix: \"{prefix}\", mode: batch, create_topics: {{partitions: 3}}, max_message_size: 20kB"),
+    );
+    flow.create().await;
+    database.execute("insert into shop select id, id, md5(id::text) from generate_series(1, 5000) id").await;
+    database.execute("delete from shop where id % 5 = 0").await;
+    flow.drain().await;
+    let topic = format!("{prefix}public.shop");
+    let printed = tokio::task::spawn_blocking({
+        let (kafka, topic) = (kafka.clone(), topic.clone());
+        move || ductstream_testkit::python::run(include_str!("batches.py"), &[kafka.address(), &topic])
+    });
+    let read: Value = serde_json::from_str(&printed.await.unwrap()).unwrap();
+    assert_eq!((&read["inserts"], &read["deletes"]), (&json!(5000), &json!(1000)), "{read}");
+    assert_eq!((&read["in_order"], &read["partitions"]), (&json!(true), &json!(1)), "{read}");
+    assert!(read["messages"].as_u64() > Some(5) && read["largest"].as_u64() <= Some(20_000), "{read}");
+}

@@ -162,6 +162,18 @@ fn an_error_names_file_line_column_and_field_and_what_to_write() {
         ("bucket: events", "bucket:", "10:11: field destinations[0].bucket:", "expected a string, found nothing"),
         ("format: parquet\n", "", "1:1: ", "the field `format` is missing"),
         ("type: s3", "type: s4", "9:11: field destinations[0].type:", "write `s3`, if that was meant"),
+        (
+            "type: s3\n    bucket: events\n    roll: {bytes: 128MiB, age: 60s}",
+            "type: kafka\n    brokers: k:9092\n    properties: {acks: 1}",
+            "8:5: field destinations[0]:",
+            "remove it: only what all replicas have is durable",
+        ),
+        (
+            "type: s3\n    bucket: events\n    roll: {bytes: 128MiB, age: 60s}",
+            "type: kafka\n    brokers: k:9092\n    mode: batch\n    tombstones: true",
+            "12:17: field destinations[0].tombstones:",
+            "remove `tombstones`, or set `mode: record`",
+        ),
         ("type: s3", "type: kafka", "10:5: field destinations[0].bucket:", "unknown field `bucket`"),
         ("type: postgres", "type: mysql", "3:9: field source.type:", "use one of: postgres"),
         ("format: parquet", "format: parket", "6:9: field format:", "write `parquet`, if that was meant"),
