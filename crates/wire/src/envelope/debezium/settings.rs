@@ -39,7 +39,8 @@ pub struct DebeziumSettings {
     /// Operations to leave out, separated by commas: `c` (create), `u` (update), `d` (delete), `t` (truncate); `none` for nothing.
     #[serde(rename = "skipped.operations")]
     pub skipped_operations: SkippedOperations,
-    /// What stands for a value that was stored out of line and did not change, so that the server did not send it.
+    /// What stands for a value that was stored out of line and did not change, so that the server did not send it. The text itself:
+    /// Debezium's `hex:` is refused.
     #[serde(rename = "unavailable.value.placeholder")]
     pub unavailable_value_placeholder: String,
     /// What becomes of characters of schema names that Avro does not allow.
@@ -75,6 +76,10 @@ impl DebeziumSettings {
         if self.money_fraction_digits > 9 {
             let message = format!("money.fraction.digits is {}", self.money_fraction_digits);
             return Err(Error::configuration(message).with_remedy("set it to the digits of the server's lc_monetary"));
+        }
+        if self.unavailable_value_placeholder.starts_with("hex:") {
+            let message = "unavailable.value.placeholder begins with hex:, which Debezium reads as octets";
+            return Err(Error::configuration(message).with_remedy("write it as the text that the octets stand for"));
         }
         Ok(())
     }
@@ -248,6 +253,17 @@ mod tests {
         assert_eq!(NameAdjustment::AvroUnicode.apply(name), "my_u002dshop.public.order_u005fitems");
         assert_eq!(NameAdjustment::Avro.apply("1shop.é😀"), "_1shop.___");
         assert_eq!(NameAdjustment::AvroUnicode.apply("1shop.é😀"), "_u0031shop._u00e9_ud83d_ude00");
+    }
+
+    #[test]
+    fn values_that_cannot_be_written_with_are_refused_by_the_name_of_their_option() {
+        let digits = DebeziumSettings { money_fraction_digits: 10, ..DebeziumSettings::default() };
+        let octets =
+            DebeziumSettings { unavailable_value_placeholder: "hex:5f".to_owned(), ..DebeziumSettings::default() };
+        for (settings, option) in [(digits, "money.fraction.digits"), (octets, "unavailable.value.placeholder")] {
+            assert!(settings.validate().unwrap_err().message().starts_with(option));
+        }
+        assert!(DebeziumSettings::default().validate().is_ok());
     }
 
     #[test]
