@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ductstream_core::{Codec, Envelope, Error, Result, WireFormat};
 
-use crate::{AvroCodec, DebeziumJson, JsonCodec, ParquetCodec, WireSettings};
+use crate::{ArrowCodec, AvroCodec, DebeziumJson, JsonCodec, ParquetCodec, WireSettings};
 
 /// The codec of a flow.
 ///
@@ -19,9 +19,10 @@ pub fn build(format: WireFormat, envelope: Envelope, settings: &WireSettings) ->
         }
         WireFormat::Json => Ok(Arc::new(JsonCodec::new(envelope, settings.json.clone())?)),
         WireFormat::Avro => Ok(Arc::new(AvroCodec::new(envelope, settings.avro.clone())?)),
-        WireFormat::Arrow | WireFormat::Proto => {
+        WireFormat::Arrow => Ok(Arc::new(ArrowCodec::new(envelope, settings.arrow.clone())?)),
+        WireFormat::Proto => {
             let error = Error::configuration(format!("format {format} is not available in this version"));
-            Err(error.with_remedy("set format to parquet, avro or json"))
+            Err(error.with_remedy("set format to parquet, arrow, avro or json"))
         }
     }
 }

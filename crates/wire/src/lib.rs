@@ -1,7 +1,7 @@
 //! Wire formats and envelopes: from chunks of Arrow columns to bytes.
 //!
 //! What is here: the envelopes as Arrow transforms ([`envelope`]), and a [`Codec`](ductstream_core::Codec) per format, made by
-//! [`build`]: Parquet, Avro and JSON lines so far. [`JsonLines`] writes whole batches in commit order across tables, for
+//! [`build`]: Parquet, Arrow IPC, Avro and JSON lines so far. [`JsonLines`] writes whole batches in commit order across tables, for
 //! standard output; [`describe`] shows what a table looks like in each format.
 //!
 //! What is not here: where the bytes go, and how PostgreSQL's values became Arrow columns.
@@ -10,6 +10,7 @@
 //! [`ObjectEncoder`](ductstream_core::ObjectEncoder). Everything a format needs to know of a record's meaning (which columns
 //! are the key, what is unchanged) comes from the envelope.
 
+mod arrow;
 mod avro;
 mod codec;
 mod describe;
@@ -22,7 +23,9 @@ mod parquet;
 mod registry;
 mod rows;
 mod settings;
+mod slices;
 
+pub use arrow::ArrowCodec;
 pub use avro::AvroCodec;
 pub use codec::build;
 pub use describe::{ConnectSchemas, Shapes, describe};
@@ -31,6 +34,6 @@ pub use message::{MessageMode, MessageShape, message_codec};
 pub use parquet::ParquetCodec;
 pub use registry::{SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject};
 pub use settings::{
-    AvroCompression, AvroSettings, JsonCompression, JsonSettings, NumericJson, ParquetCompression, ParquetSettings,
-    ParquetStatistics, WireSettings,
+    ArrowCompression, ArrowSettings, AvroCompression, AvroSettings, JsonCompression, JsonSettings, NumericJson,
+    ParquetCompression, ParquetSettings, ParquetStatistics, WireSettings,
 };

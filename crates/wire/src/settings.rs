@@ -18,6 +18,8 @@ pub struct WireSettings {
     pub debezium: Debezium,
     /// How Avro is written.
     pub avro: AvroSettings,
+    /// How Arrow is written.
+    pub arrow: ArrowSettings,
 }
 
 /// The `parquet` section of a flow.
@@ -153,6 +155,40 @@ impl AvroSettings {
             AvroCompression::Snappy | AvroCompression::None => None,
         };
         check_level("avro.compression_level", self.compression_level, levels)
+    }
+}
+
+/// The `arrow` section of a flow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArrowSettings {
+    /// How the buffers of record batches are compressed.
+    pub compression: ArrowCompression,
+    /// Compression level: 1 to 22 with `zstd` (default 1). Higher is smaller and slower.
+    pub compression_level: Option<u32>,
+}
+
+/// How the buffers of Arrow record batches are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ArrowCompression {
+    /// Zstandard: small and fast.
+    #[default]
+    Zstd,
+    /// LZ4 frames: faster and larger.
+    Lz4,
+    /// None: readers can map the file into memory and use it as it is.
+    None,
+}
+
+impl ArrowSettings {
+    /// Refuses values that cannot be written with.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) that names the setting.
+    pub fn validate(&self) -> Result<()> {
+        let levels = (self.compression == ArrowCompression::Zstd).then_some(limits::ZSTD_LEVELS);
+        check_level("arrow.compression_level", self.compression_level, levels)
     }
 }
 

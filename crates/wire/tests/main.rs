@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod suite {
+    mod arrow;
     mod avro;
     mod build;
     mod conformance;

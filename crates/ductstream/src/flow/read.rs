@@ -12,7 +12,7 @@ use super::{de, debezium};
 use crate::connectors::DESTINATIONS;
 
 /// The fields of a flow file. A test holds them against the JSON Schema.
-pub(crate) const FIELDS: [&str; 14] = [
+pub(crate) const FIELDS: [&str; 15] = [
     "name",
     "source",
     "format",
@@ -27,6 +27,7 @@ pub(crate) const FIELDS: [&str; 14] = [
     "debezium",
     "avro",
     "schema_registry",
+    "arrow",
 ];
 
 /// Reads a whole flow file. What no single field can know is left to [`validate`](super::validate).
@@ -49,6 +50,7 @@ pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
         debezium: section.optional("debezium")?.unwrap_or_default(),
         avro: section.optional("avro")?.unwrap_or_default(),
         schema_registry: section.optional("schema_registry")?,
+        arrow: section.optional("arrow")?.unwrap_or_default(),
     })
 }
 

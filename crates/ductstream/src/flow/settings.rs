@@ -7,14 +7,15 @@ use ductstream_postgres::settings::SourceSettings;
 use ductstream_registry::RegistrySettings;
 use ductstream_runner::RetrySettings;
 use ductstream_wire::envelope::debezium::DebeziumSettings;
-use ductstream_wire::{AvroSettings, JsonSettings, ParquetSettings};
+use ductstream_wire::{ArrowSettings, AvroSettings, JsonSettings, ParquetSettings};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::FlowName;
 
 /// Wire formats that this version can write.
-pub(crate) const FORMATS: [WireFormat; 3] = [WireFormat::Parquet, WireFormat::Avro, WireFormat::Json];
+pub(crate) const FORMATS: [WireFormat; 4] =
+    [WireFormat::Parquet, WireFormat::Arrow, WireFormat::Avro, WireFormat::Json];
 
 /// Envelopes that this version can write.
 pub(crate) const ENVELOPES: [Envelope; 3] = [Envelope::Flat, Envelope::Native, Envelope::Debezium];
@@ -72,6 +73,9 @@ pub struct Flow {
     /// have it. Only with a destination of type `kafka` and `mode: record`.
     #[schemars(default)]
     pub schema_registry: Option<RegistrySettings>,
+    /// How Arrow is written; only when the flow or a destination has `format: arrow`.
+    #[schemars(default)]
+    pub arrow: ArrowSettings,
 }
 
 /// A source, by `type`.

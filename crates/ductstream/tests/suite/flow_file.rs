@@ -181,7 +181,7 @@ fn an_error_names_file_line_column_and_field_and_what_to_write() {
             "format: parquet",
             "format: proto",
             "6:9: field format:",
-            "`proto` is not available in this version of DuctStream. To go on: use one of: parquet, avro, json",
+            "`proto` is not available in this version of DuctStream. To go on: use one of: parquet, arrow, avro, json",
         ),
         (
             "format: parquet",
@@ -337,7 +337,7 @@ fn a_destination_has_its_own_format_and_envelope_unless_the_flows_format_is_enfo
             "format: json",
             "type: stdout, format: proto",
             "orders.yaml:4:48: field destinations[0].format: ",
-            "parquet, avro, json",
+            "parquet, arrow, avro, json",
         ),
         ("format: json", "type: stdout, envelope: x", "orders.yaml:4:50: field destinations[0].envelope: ", "`x`"),
         (

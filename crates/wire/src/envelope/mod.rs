@@ -99,6 +99,19 @@ impl Transform {
         RecordBatch::try_new(schema, columns).map(Some).map_err(|error| self.mismatch().with_source(error))
     }
 
+    /// The old keys of those of `rows` that changed the key, with the [schema](Self::key_schema) of keys. `None` of a table without key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`](ductstream_core::ErrorKind::Bug) when the chunk is not of the table.
+    pub fn old_keys(&self, chunk: &TableChunk, rows: Range<usize>) -> Result<Option<RecordBatch>> {
+        let Some(schema) = self.key_schema() else { return Ok(None) };
+        if rows.end > chunk.len() || chunk.after.len() != self.table.columns.len() {
+            return Err(self.mismatch());
+        }
+        let columns = Rows::new(chunk, rows).changed_keys()?;
+        RecordBatch::try_new(schema, columns).map(Some).map_err(|error| self.mismatch().with_source(error))
+    }
+
     fn mismatch(&self) -> Error {
         let (table, version) = (&self.table.table, self.table.version);
         Error::bug(format!(

@@ -10,6 +10,7 @@ use arrow_array::{
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
+use arrow_select::filter::filter;
 use arrow_select::zip::zip;
 use ductstream_core::{Op, Position, Result, TableChunk, TableSchema, Unchanged};
 
@@ -74,6 +75,16 @@ impl<'a> Rows<'a> {
         let columns = self.table().key.iter().map(|index| self.slice(&before[*index])).collect();
         let array = StructArray::try_new(fields, columns, Some(NullBuffer::new(changed)));
         Ok(Some(Arc::new(array.map_err(bug("putting old keys into a struct"))?)))
+    }
+
+    /// The old key columns of the updates that changed the key, and of nothing else.
+    pub(super) fn changed_keys(&self) -> Result<Columns> {
+        let changes = KeyChanges::of(self.chunk);
+        let changed = BooleanArray::new(self.bits(|row| changes.changed(row)), None);
+        // Without old images nothing has changed, and of the new ones nothing is left.
+        let columns = self.chunk.before.as_ref().unwrap_or(&self.chunk.after);
+        let old = |index: &usize| filter(&self.slice(&columns[*index]), &changed);
+        self.table().key.iter().map(old).collect::<Result<_, _>>().map_err(bug("choosing old keys"))
     }
 
     /// The position of a row, counted from the first of the range.

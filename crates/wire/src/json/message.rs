@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::plan::TablePlan;
 use super::schema::{json_schema, key_schema};
 use crate::NumericJson;
+use crate::message::MessageEnds;
 
 /// Writes records of one table at one schema version, and their keys, as documents.
 #[derive(Debug)]
@@ -34,28 +35,33 @@ impl JsonMessages {
         Ok((value, key_schema(table, self.numeric)?))
     }
 
-    /// Appends all values, then all keys, and where each of them ends; returns where the keys begin.
+    /// Appends all values, then all keys, then all old keys, and where each of them ends.
     pub(crate) fn write(
         &self,
         chunk: &TableChunk,
         rows: Range<usize>,
         out: &mut Vec<u8>,
-        (value_ends, key_ends): (&mut Vec<usize>, &mut Vec<usize>),
-    ) -> Result<usize> {
+        ends: &mut MessageEnds,
+    ) -> Result<()> {
         let mut records = self.plan.bind(chunk)?;
         for row in rows.clone() {
             out.extend_from_slice(&self.value_frame);
             records.push_document(row, out);
-            value_ends.push(out.len());
+            ends.values.push(out.len());
         }
-        let key_start = out.len();
-        if !self.plan.table.key.is_empty() {
-            for row in rows {
-                out.extend_from_slice(&self.key_frame);
-                records.push_key(row, out);
-                key_ends.push(out.len());
-            }
+        if self.plan.table.key.is_empty() {
+            return Ok(());
         }
-        Ok(key_start)
+        for row in rows.clone() {
+            out.extend_from_slice(&self.key_frame);
+            records.push_key(row, out);
+            ends.keys.push(out.len());
+        }
+        for row in rows.filter(|_| ends.with_old_keys).filter(|row| records.changed_key(*row)) {
+            out.extend_from_slice(&self.key_frame);
+            records.push_old_key(row, out);
+            ends.old_keys.push(out.len());
+        }
+        Ok(())
     }
 }

@@ -137,7 +137,13 @@ impl<'a> Records<'a> {
         }
     }
 
-    fn push_old_key(&self, row: usize, out: &mut Vec<u8>) {
+    /// Whether `row` is an update that changed the key.
+    pub(super) fn changed_key(&self, row: usize) -> bool {
+        self.key_changes.changed(row)
+    }
+
+    /// Appends the old key of an update that changed it; `null` of everything else.
+    pub(super) fn push_old_key(&self, row: usize, out: &mut Vec<u8>) {
         match self.before.as_ref().filter(|_| self.key_changes.changed(row)) {
             Some(before) => self.push_row(before, row, |index| self.plan.table.is_key(index), out),
             None => out.extend_from_slice(b"null"),

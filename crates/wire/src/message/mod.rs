@@ -2,12 +2,13 @@
 //!
 //! In record mode each record is a message: its value is the record in the envelope, its key the columns of the replica identity, both
 //! in the flow's format. Truncates, and records of tables without a key, have no key. With `tombstones`, a message with the key and
-//! no value follows each delete, so that a compacted topic forgets the row.
+//! no value follows each delete, so that a compacted topic forgets the row; one with the old key stands before each update that
+//! changes the key, as nothing else would name the row that is no more.
 //!
 //! With a schema registry, keys and values carry the id of their schema in front, framed as Confluent's serializers do. Schemas
 //! are named `{namespace}.{table}.Key` and `{namespace}.{table}.Value`, escaped where the language needs it.
 //!
-//! In batch mode a message is what a file would be: the records that are encoded at once, without a key.
+//! In batch mode a message is what a file would be: the records that are encoded at once, without a key. Of Arrow it is an IPC stream.
 
 mod batch;
 mod record;
@@ -16,10 +17,12 @@ use std::sync::Arc;
 
 use ductstream_core::{Envelope, Error, MessageCodec, Result, WireFormat};
 
-use crate::{DebeziumJson, SchemaRegistrar, WireSettings, build};
+use crate::{ArrowCodec, DebeziumJson, SchemaRegistrar, WireSettings, build};
 
 use batch::BatchCodec;
 use record::RecordCodec;
+
+pub(crate) use record::MessageEnds;
 
 /// What messages are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub struct MessageShape {
     pub envelope: Envelope,
     /// Whether a message is one record.
     pub mode: MessageMode,
-    /// Whether a message without value follows a delete: in record mode only, and not in the envelope `debezium`, which has an option
+    /// Whether a message without value follows a delete, and precedes a change of the key: in record mode only, and not in the envelope `debezium`, which has an option
     /// of its own for it.
     pub tombstones: bool,
 }
@@ -66,6 +69,10 @@ pub fn message_codec(
         MessageMode::Batch if shape.tombstones => {
             let message = "messages that are batches have no key, and so no tombstones";
             Err(Error::configuration(message).with_remedy("send one record per message, or no tombstones"))
+        }
+        // A message is read from its beginning, where a file is read from its end.
+        MessageMode::Batch if shape.format == WireFormat::Arrow => {
+            Ok(Arc::new(BatchCodec::new(Arc::new(ArrowCodec::stream(shape.envelope, settings.arrow.clone())?))))
         }
         MessageMode::Batch => Ok(Arc::new(BatchCodec::new(build(shape.format, shape.envelope, settings)?))),
     }

@@ -14,7 +14,7 @@ use super::{MessageMode, MessageShape, content_type};
 use crate::avro::record_name;
 use crate::avro::rows::AvroRows;
 use crate::avro::schema::avro_schema;
-use crate::envelope::{Transform, check_envelope};
+use crate::envelope::{KeyChanges, Transform, check_envelope};
 use crate::json::JsonMessages;
 use crate::registry::push_frame;
 use crate::rows::RowEncoder;
@@ -114,8 +114,8 @@ impl MessageCodec for RecordCodec {
             WireFormat::Json => self.json(schema, topic).await?,
             _ => self.columns(schema, topic).await?,
         };
-        let tombstones = self.shape.tombstones;
-        Ok(Box::new(RecordEncoder { payload, tombstones, value_ends: Vec::new(), key_ends: Vec::new() }))
+        let ends = MessageEnds { with_old_keys: self.shape.tombstones, ..MessageEnds::default() };
+        Ok(Box::new(RecordEncoder { payload, tombstones: self.shape.tombstones, ends }))
     }
 }
 
@@ -128,51 +128,96 @@ enum Payload {
 struct RecordEncoder {
     payload: Payload,
     tombstones: bool,
-    value_ends: Vec<usize>,
+    ends: MessageEnds,
+}
+
+/// Where the parts of messages end: all values lie first, then all keys, then all old keys.
+#[derive(Debug, Default)]
+pub(crate) struct MessageEnds {
+    pub(crate) values: Vec<usize>,
     /// Empty for a table without a key.
-    key_ends: Vec<usize>,
+    pub(crate) keys: Vec<usize>,
+    /// Of the updates that changed the key, where `with_old_keys` asks for them.
+    pub(crate) old_keys: Vec<usize>,
+    pub(crate) with_old_keys: bool,
+}
+
+impl MessageEnds {
+    fn clear(&mut self) {
+        self.values.clear();
+        self.keys.clear();
+        self.old_keys.clear();
+    }
+}
+
+/// Hands out what lies between ends that follow each other.
+struct Parts<'a> {
+    start: usize,
+    ends: std::slice::Iter<'a, usize>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(start: usize, ends: &'a [usize]) -> Self {
+        Self { start, ends: ends.iter() }
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let end = *self.ends.next()?;
+        Some(std::mem::replace(&mut self.start, end)..end)
+    }
 }
 
 impl RecordEncoder {
-    /// Writes all values, then all keys.
-    fn write(&mut self, chunk: &TableChunk, rows: Range<usize>, out: &mut Vec<u8>) -> Result<usize> {
-        self.value_ends.clear();
-        self.key_ends.clear();
+    fn write(&mut self, chunk: &TableChunk, rows: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
+        self.ends.clear();
         match &mut self.payload {
             Payload::Columns { transform, values, keys } => {
-                values.encode(&transform.apply(chunk, rows.clone())?, out, &mut self.value_ends)?;
-                let key_start = out.len();
-                if let (Some(encoder), Some(keys)) = (keys, transform.keys(chunk, rows)?) {
-                    encoder.encode(&keys, out, &mut self.key_ends)?;
+                values.encode(&transform.apply(chunk, rows.clone())?, out, &mut self.ends.values)?;
+                if let (Some(encoder), Some(keys)) = (keys, transform.keys(chunk, rows.clone())?) {
+                    encoder.encode(&keys, out, &mut self.ends.keys)?;
+                    let old_keys = if self.tombstones { transform.old_keys(chunk, rows)? } else { None };
+                    old_keys.map_or(Ok(()), |keys| encoder.encode(&keys, out, &mut self.ends.old_keys))?;
                 }
-                Ok(key_start)
+                Ok(())
             }
-            Payload::Json(messages) => messages.write(chunk, rows, out, (&mut self.value_ends, &mut self.key_ends)),
+            Payload::Json(messages) => messages.write(chunk, rows, out, &mut self.ends),
+        }
+    }
+
+    /// The messages of what [`write`](Self::write) wrote from `start` on.
+    fn spans(&self, chunk: &TableChunk, rows: Range<usize>, start: usize, spans: &mut Vec<MessageSpan>) {
+        let ends = &self.ends;
+        let key_start = ends.values.last().copied().unwrap_or(start);
+        let old_key_start = ends.keys.last().copied().unwrap_or(key_start);
+        let mut keys = Parts::new(key_start, &ends.keys);
+        let mut old_keys = Parts::new(old_key_start, &ends.old_keys);
+        let changes = (!ends.old_keys.is_empty()).then(|| KeyChanges::of(chunk));
+        for (row, value) in rows.zip(Parts::new(start, &ends.values)) {
+            let op = chunk.ops[row];
+            let key = keys.next().filter(|_| op != Op::Truncate);
+            let message = |key, value| MessageSpan { rows: row..row + 1, key, value, headers: Vec::new() };
+            if changes.as_ref().is_some_and(|changes| changes.changed(row)) {
+                spans.push(message(old_keys.next(), None));
+            }
+            let tombstone = key.clone().filter(|_| self.tombstones && op == Op::Delete);
+            spans.push(message(key, Some(value)));
+            spans.extend(tombstone.map(|key| message(Some(key), None)));
         }
     }
 }
 
 impl MessageEncoder for RecordEncoder {
     fn encode(&mut self, chunk: &TableChunk, rows: Range<usize>, out: &mut Messages) -> Result<()> {
-        let mut value_start = out.bytes.len();
+        let start = out.bytes.len();
         let table = &chunk.schema.table;
-        let mut key_start = self
-            .write(chunk, rows.clone(), &mut out.bytes)
+        self.write(chunk, rows.clone(), &mut out.bytes)
             .map_err(|error| error.context(format_args!("table {table}")))?;
         out.spans.reserve(rows.len());
-        for (index, row) in rows.enumerate() {
-            let op = chunk.ops[row];
-            let value = value_start..self.value_ends[index];
-            value_start = value.end;
-            let key = self.key_ends.get(index).map(|end| key_start..*end);
-            key_start = key.as_ref().map_or(key_start, |key| key.end);
-            let key = key.filter(|_| op != Op::Truncate);
-            let message = |value| MessageSpan { rows: row..row + 1, key: key.clone(), value, headers: Vec::new() };
-            out.spans.push(message(Some(value)));
-            if self.tombstones && op == Op::Delete && key.is_some() {
-                out.spans.push(message(None));
-            }
-        }
+        self.spans(chunk, rows, start, &mut out.spans);
         Ok(())
     }
 }

@@ -11,9 +11,9 @@ use parquet::arrow::encode_arrow_schema;
 use super::decimal::{widen_batch, widen_schema};
 use super::parquet_schema;
 use super::properties::writer_properties;
-use super::slices::Slices;
 use crate::ParquetSettings;
 use crate::envelope::Transform;
+use crate::slices::Slices;
 
 /// What a column adds to the footer per row group (offsets, statistics of at most 64 bytes each, encodings), and what a page adds in
 /// headers and indexes; rounded up generously.

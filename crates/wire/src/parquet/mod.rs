@@ -9,8 +9,6 @@
 mod decimal;
 mod encoder;
 mod properties;
-mod size;
-mod slices;
 
 use std::sync::Arc;
 

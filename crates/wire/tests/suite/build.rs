@@ -6,6 +6,7 @@ fn a_codec_knows_its_format_envelope_and_extension() {
     let extension = |format, settings: &WireSettings| build(format, Envelope::Native, settings).unwrap().extension();
     assert_eq!(extension(WireFormat::Parquet, &WireSettings::default()), "parquet");
     assert_eq!(extension(WireFormat::Json, &WireSettings::default()), "jsonl");
+    assert_eq!(extension(WireFormat::Arrow, &WireSettings::default()), "arrow");
     assert_eq!(extension(WireFormat::Avro, &WireSettings::default()), "avro");
     let json: JsonSettings = serde_json::from_str(r#"{"compression": "zstd", "compression_level": 3}"#).unwrap();
     assert_eq!(extension(WireFormat::Json, &WireSettings { json, ..WireSettings::default() }), "jsonl.zst");
@@ -16,8 +17,8 @@ fn a_codec_knows_its_format_envelope_and_extension() {
 #[test]
 fn formats_and_envelopes_that_do_not_exist_yet_are_refused_with_those_that_do() {
     for (format, envelope, remedy) in [
-        (WireFormat::Proto, Envelope::Flat, "set format to parquet, avro or json"),
-        (WireFormat::Arrow, Envelope::Native, "set format to parquet, avro or json"),
+        (WireFormat::Proto, Envelope::Flat, "set format to parquet, arrow, avro or json"),
+        (WireFormat::Arrow, Envelope::Debezium, "set format to json, or envelope to flat or native"),
         (WireFormat::Parquet, Envelope::Debezium, "set format to json, or envelope to flat or native"),
     ] {
         let error = build(format, envelope, &WireSettings::default()).err().unwrap();
@@ -42,5 +43,9 @@ fn settings_out_of_range_are_refused_by_name() {
     let settings = WireSettings { avro, ..WireSettings::default() };
     let error = build(WireFormat::Avro, Envelope::Flat, &settings).err().unwrap();
     assert!(error.message().contains("avro.compression_level"), "{error}");
+    let arrow = serde_json::from_str(r#"{"compression": "lz4", "compression_level": 1}"#).unwrap();
+    let settings = WireSettings { arrow, ..WireSettings::default() };
+    let error = build(WireFormat::Arrow, Envelope::Flat, &settings).err().unwrap();
+    assert!(error.message().contains("arrow.compression_level"), "{error}");
     assert!(serde_json::from_str::<ParquetSettings>(r#"{"compresion": "zstd"}"#).is_err());
 }

@@ -1,8 +1,8 @@
 use ductstream_core::{ByteSize, Envelope, WireFormat};
 use ductstream_testkit::conformance::codec;
 use ductstream_wire::{
-    AvroCompression, AvroSettings, JsonCompression, JsonSettings, ParquetCompression, ParquetSettings,
-    ParquetStatistics, WireSettings, build,
+    ArrowCodec, ArrowCompression, ArrowSettings, AvroCompression, AvroSettings, JsonCompression, JsonSettings,
+    ParquetCompression, ParquetSettings, ParquetStatistics, WireSettings, build,
 };
 
 const ENVELOPES: [Envelope; 2] = [Envelope::Flat, Envelope::Native];
@@ -47,6 +47,18 @@ fn avro_keeps_the_codec_contract_however_it_is_compressed() {
         let settings = WireSettings { avro, ..WireSettings::default() };
         for envelope in ENVELOPES {
             codec::run(&*build(WireFormat::Avro, envelope, &settings).unwrap());
+        }
+    }
+}
+
+#[test]
+fn arrow_keeps_the_codec_contract_however_it_is_compressed() {
+    for compression in [ArrowCompression::Zstd, ArrowCompression::Lz4, ArrowCompression::None] {
+        let arrow = ArrowSettings { compression, ..ArrowSettings::default() };
+        let settings = WireSettings { arrow: arrow.clone(), ..WireSettings::default() };
+        for envelope in ENVELOPES {
+            codec::run(&*build(WireFormat::Arrow, envelope, &settings).unwrap());
+            codec::run(&ArrowCodec::stream(envelope, arrow.clone()).unwrap());
         }
     }
 }

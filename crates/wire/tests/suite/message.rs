@@ -52,16 +52,16 @@ fn documents(messages: &Messages, skip: usize) -> Vec<(usize, Option<Value>, Opt
 }
 
 #[tokio::test]
-async fn json_messages_have_the_key_of_their_record_and_a_delete_its_tombstone() {
+async fn json_messages_have_the_key_of_their_record_and_a_tombstone_names_each_key_that_is_gone() {
     let messages = encode(shape(WireFormat::Json, Envelope::Native), &changes(), None).await;
     let documents = documents(&messages, 0);
     let keys: Vec<_> = documents.iter().map(|(row, key, _)| (*row, key.clone())).collect();
     let key = |id: i64| Some(json!({"id": id}));
-    assert_eq!(keys, [(0, key(1)), (1, key(2)), (2, key(2)), (2, key(2)), (3, None)]);
+    assert_eq!(keys, [(0, key(1)), (1, key(1)), (1, key(2)), (2, key(2)), (2, key(2)), (3, None)]);
     let ops: Vec<_> = documents.iter().map(|(.., value)| value.as_ref().map(|it| it["op"].clone())).collect();
     assert_eq!(
         ops,
-        [Some(json!("insert")), Some(json!("update")), Some(json!("delete")), None, Some(json!("truncate"))]
+        [Some(json!("insert")), None, Some(json!("update")), Some(json!("delete")), None, Some(json!("truncate"))]
     );
 }
 
@@ -122,6 +122,7 @@ async fn fastavro_reads_framed_messages_by_the_registered_schemas() {
     let read = python::run(FASTAVRO, &[&json!(schemas).to_string(), &json!(pairs).to_string()]);
     let expected = "
 {'id': 1} ('insert', 'a', 0)
+{'id': 1} None
 {'id': 2} ('update', 'b', 1)
 {'id': 2} ('delete', None, 2)
 {'id': 2} None
@@ -130,14 +131,25 @@ None ('truncate', None, 3)
     assert_eq!(read, expected.trim_start());
 }
 
+const ARROW_STREAM: &str = "
+import pyarrow.ipc, sys
+print(pyarrow.ipc.open_stream(bytes.fromhex(sys.argv[1])).read_all().column('_op').to_pylist())
+";
+
 #[tokio::test]
 async fn a_batch_is_one_message_without_key() {
     let batch = changes();
-    for format in [WireFormat::Json, WireFormat::Avro, WireFormat::Parquet] {
+    for format in [WireFormat::Json, WireFormat::Avro, WireFormat::Parquet, WireFormat::Arrow] {
         let shape = MessageShape { mode: MessageMode::Batch, tombstones: false, ..shape(format, Envelope::Flat) };
         let messages = encode(shape, &batch, None).await;
         let rows: Vec<_> = messages.spans.iter().map(|span| (span.rows.clone(), span.key.clone())).collect();
         assert_eq!(rows, [(0..1, None), (1..4, None)]);
+        if format == WireFormat::Arrow {
+            let hex = messages.get(messages.spans[1].value.as_ref().unwrap());
+            let hex: String = hex.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(python::run(ARROW_STREAM, &[&hex]), "['update', 'delete', 'truncate']\n");
+            continue;
+        }
         let beginning = &messages.get(messages.spans[1].value.as_ref().unwrap())[..3];
         let expected = match format {
             WireFormat::Json => b"{\"i",

@@ -1,18 +1,21 @@
 //! Cuts appended rows into slices that do not depend on how they were appended.
 //!
-//! The Parquet writer ends pages and row groups by what it holds when it is called, so the same rows written in other
-//! portions give other bytes. Slices of a fixed number of rows (or of bytes, when rows are wide) make the bytes a function of
+//! The Parquet writer ends pages and row groups by what it holds when it is called, and an Arrow file has a record batch for each
+//! call, so the same rows written in other portions give other bytes. Slices of a fixed number of rows (or of bytes, when rows are wide) make the bytes a function of
 //! the rows alone.
+
+mod size;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::concat::concat_batches;
 
-use super::size::rows_bytes;
 use crate::limits;
 
+use size::rows_bytes;
+
 #[derive(Debug)]
-pub(super) struct Slices {
+pub(crate) struct Slices {
     schema: SchemaRef,
     /// Rows of the slice that is not complete yet. Each piece is more than twice as long as the next, so that rows that come one by
     /// one are copied a few times only.
@@ -22,22 +25,22 @@ pub(super) struct Slices {
 }
 
 impl Slices {
-    pub(super) fn new(schema: SchemaRef) -> Self {
+    pub(crate) fn new(schema: SchemaRef) -> Self {
         Self { schema, pieces: Vec::new(), rows: 0, bytes: 0 }
     }
 
     /// Bytes of values that wait for their slice to be complete.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Bytes of memory in use.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.pieces.iter().map(RecordBatch::get_array_memory_size).sum()
     }
 
     /// Takes rows from the front of `batch` until the slice is complete; returns the slice then.
-    pub(super) fn fill(&mut self, batch: &mut RecordBatch) -> Result<Option<RecordBatch>, ArrowError> {
+    pub(crate) fn fill(&mut self, batch: &mut RecordBatch) -> Result<Option<RecordBatch>, ArrowError> {
         let take = self.fitting(batch);
         let bytes = rows_bytes(batch, 0, take);
         (self.rows, self.bytes) = (self.rows + take, self.bytes + bytes);
@@ -52,7 +55,7 @@ impl Slices {
     }
 
     /// The rows of the slice that is not complete; `None` when there are none.
-    pub(super) fn finish(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+    pub(crate) fn finish(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
         (self.rows, self.bytes) = (0, 0);
         let mut pieces = std::mem::take(&mut self.pieces);
         match pieces.len() {
