@@ -12,7 +12,7 @@ use crate::settings::PartitionBy;
 const CUTS: &str = "_cuts";
 const PROBE: &str = "_ductstream_check";
 /// Extensions of the objects that any format has.
-const EXTENSIONS: [&str; 6] = ["parquet", "arrow", "avro", "jsonl", "jsonl.gz", "jsonl.zst"];
+const EXTENSIONS: [&str; 7] = ["parquet", "arrow", "avro", "pb", "jsonl", "jsonl.gz", "jsonl.zst"];
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
 

@@ -74,7 +74,7 @@ fn codecs(criterion: &mut Criterion) {
     let chunk = chunk();
     let mut group = criterion.benchmark_group("codecs");
     group.throughput(Throughput::Elements(ROWS as u64));
-    for format in [WireFormat::Parquet, WireFormat::Json] {
+    for format in [WireFormat::Parquet, WireFormat::Arrow, WireFormat::Avro, WireFormat::Proto, WireFormat::Json] {
         for envelope in [Envelope::Flat, Envelope::Native] {
             let codec = build(format, envelope, &WireSettings::default()).expect("the defaults are valid");
             group.bench_function(format!("{format}/{envelope}"), |bencher| bencher.iter(|| encode(&*codec, &chunk)));

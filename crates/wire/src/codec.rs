@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use ductstream_core::{Codec, Envelope, Error, Result, WireFormat};
+use ductstream_core::{Codec, Envelope, Result, WireFormat};
 
-use crate::{ArrowCodec, AvroCodec, DebeziumJson, JsonCodec, ParquetCodec, WireSettings};
+use crate::{ArrowCodec, AvroCodec, DebeziumJson, JsonCodec, ParquetCodec, ProtoCodec, WireSettings};
 
 /// The codec of a flow.
 ///
 /// # Errors
-/// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the format or envelope does not exist yet, or a
+/// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the format does not have the envelope, or a
 /// setting of the format is out of range.
 pub fn build(format: WireFormat, envelope: Envelope, settings: &WireSettings) -> Result<Arc<dyn Codec>> {
     match format {
@@ -20,9 +20,6 @@ pub fn build(format: WireFormat, envelope: Envelope, settings: &WireSettings) ->
         WireFormat::Json => Ok(Arc::new(JsonCodec::new(envelope, settings.json.clone())?)),
         WireFormat::Avro => Ok(Arc::new(AvroCodec::new(envelope, settings.avro.clone())?)),
         WireFormat::Arrow => Ok(Arc::new(ArrowCodec::new(envelope, settings.arrow.clone())?)),
-        WireFormat::Proto => {
-            let error = Error::configuration(format!("format {format} is not available in this version"));
-            Err(error.with_remedy("set format to parquet, arrow, avro or json"))
-        }
+        WireFormat::Proto => Ok(Arc::new(ProtoCodec::new(envelope)?)),
     }
 }

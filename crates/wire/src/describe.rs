@@ -14,6 +14,7 @@ use crate::envelope::debezium::DebeziumTransform;
 use crate::envelope::debezium::connect::schema as connect_schema;
 use crate::json::{debezium_json_schema, json_schema};
 use crate::parquet::parquet_schema;
+use crate::proto::schema::{Numbers, proto_schema};
 
 /// A table's shape in an envelope.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Shapes {
     pub parquet: Option<String>,
     /// The Avro schema; `None` when the envelope is not written as Avro.
     pub avro: Option<serde_json::Value>,
+    /// The Protobuf schema, as the text of a `.proto` file; `None` when the envelope is not written as Protobuf.
+    pub proto: Option<String>,
     /// JSON Schema (2020-12) of a JSON document.
     pub json: serde_json::Value,
     /// The Connect schemas of the envelope `debezium`.
@@ -55,7 +58,8 @@ pub fn describe(table: &Arc<TableSchema>, envelope: Envelope, settings: &WireSet
     let parquet = Some(String::from_utf8(text).map_err(failed)?);
     let json = json_schema(envelope, table, settings.json.numeric)?;
     let avro = Some(avro_schema(&arrow, &record_name(&table.table, "Value"))?);
-    Ok(Shapes { arrow, parquet, avro, json, connect: None })
+    let proto = Some(proto_schema(&table.table, "Value", &arrow, Numbers::Envelope(envelope))?.to_string());
+    Ok(Shapes { arrow, parquet, avro, proto, json, connect: None })
 }
 
 fn describe_debezium(table: &Arc<TableSchema>, settings: &WireSettings) -> Result<Shapes> {
@@ -65,5 +69,5 @@ fn describe_debezium(table: &Arc<TableSchema>, settings: &WireSettings) -> Resul
     let json = debezium_json_schema(table, value, settings.debezium.settings.schemas_enable)?;
     let key = transform.key_field().map(|key| connect_schema(key, false));
     let connect = Some(ConnectSchemas { key, value: connect_schema(value, false) });
-    Ok(Shapes { arrow: Arc::new(Schema::new(fields.clone())), parquet: None, avro: None, json, connect })
+    Ok(Shapes { arrow: Arc::new(Schema::new(fields.clone())), parquet: None, avro: None, proto: None, json, connect })
 }

@@ -1,7 +1,7 @@
 //! Wire formats and envelopes: from chunks of Arrow columns to bytes.
 //!
 //! What is here: the envelopes as Arrow transforms ([`envelope`]), and a [`Codec`](ductstream_core::Codec) per format, made by
-//! [`build`]: Parquet, Arrow IPC, Avro and JSON lines so far. [`JsonLines`] writes whole batches in commit order across tables, for
+//! [`build`]. [`JsonLines`] writes whole batches in commit order across tables, for
 //! standard output; [`describe`] shows what a table looks like in each format.
 //!
 //! What is not here: where the bytes go, and how PostgreSQL's values became Arrow columns.
@@ -20,6 +20,7 @@ mod limits;
 mod message;
 mod names;
 mod parquet;
+mod proto;
 mod registry;
 mod rows;
 mod settings;
@@ -32,6 +33,7 @@ pub use describe::{ConnectSchemas, Shapes, describe};
 pub use json::{DebeziumJson, JsonCodec, JsonLines};
 pub use message::{MessageMode, MessageShape, message_codec};
 pub use parquet::ParquetCodec;
+pub use proto::ProtoCodec;
 pub use registry::{SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject};
 pub use settings::{
     ArrowCompression, ArrowSettings, AvroCompression, AvroSettings, JsonCompression, JsonSettings, NumericJson,

@@ -11,5 +11,6 @@ mod suite {
     mod json;
     mod message;
     mod parquet;
+    mod proto;
     mod types;
 }

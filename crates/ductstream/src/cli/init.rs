@@ -83,7 +83,7 @@ source:
 {tables}  # Created when missing, kept at exit. `ductstream cleanup` drops it.
   slot: {slot}
 
-# parquet, arrow, avro or json
+# parquet, arrow, avro, proto or json
 format: parquet
 
 # flat: the row's own columns, then _op, _commit_lsn, _seq and others. native: op, key, before, after, position.

@@ -24,9 +24,9 @@ Examples:
   ductstream schema shop.yaml --json | jq '.[0].parquet' -r
 
 Shows the shape of each of the flow's tables in the envelopes of its destinations, in Arrow and in the formats that the envelope is
-written in: Parquet, Avro, JSON. For the envelope debezium, the Connect schemas of keys and values, too.";
+written in: Parquet, Avro, Protobuf, JSON. For the envelope debezium, the Connect schemas of keys and values, too.";
 
-/// Show what the flow's tables look like in Arrow, Parquet, Avro and JSON
+/// Show what the flow's tables look like in Arrow, Parquet, Avro, Protobuf and JSON
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SchemaArgs {
@@ -101,6 +101,7 @@ fn document(table: &TableSchema, envelope: Envelope, shapes: &Shapes) -> Value {
         "arrow": arrow(shapes).map(|(name, data_type)| json!({"name": name, "type": data_type})).collect::<Vec<_>>(),
         "parquet": shapes.parquet,
         "avro": shapes.avro,
+        "proto": shapes.proto,
         "json": shapes.json,
         "connect": shapes.connect.as_ref().map(|connect| json!({"key": connect.key, "value": connect.value})),
     })
@@ -119,6 +120,7 @@ fn report(table: &TableSchema, envelope: Envelope, shapes: &Shapes) -> Result<St
     if let Some(avro) = &shapes.avro {
         sections.push(("Avro", pretty(avro)? + "\n"));
     }
+    sections.extend(shapes.proto.iter().map(|proto| ("Protobuf", proto.clone())));
     sections.push(("JSON Schema", pretty(&shapes.json)? + "\n"));
     if let Some(connect) = &shapes.connect {
         if let Some(key) = &connect.key {

@@ -4,9 +4,7 @@ use ductstream_core::{Envelope, WireFormat};
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use super::settings::{
-    DestinationKind, DestinationSettings, ENVELOPES, FORMATS, Flow, SourceKind, default_envelope, default_memory_limit,
-};
+use super::settings::{DestinationKind, DestinationSettings, Flow, SourceKind, default_envelope, default_memory_limit};
 use super::tree::{Kind, Node};
 use super::{de, debezium};
 use crate::connectors::DESTINATIONS;
@@ -101,20 +99,11 @@ fn unknown_type(section: &Node, given: &str, known: &[&str]) -> Problem {
 }
 
 fn format(node: &Node) -> Result<WireFormat, Problem> {
-    available(node, &de::read(node)?, &FORMATS)
+    de::read(node)
 }
 
 fn envelope(node: &Node) -> Result<Envelope, Problem> {
-    available(node, &de::read(node)?, &ENVELOPES)
-}
-
-fn available<T: Copy + PartialEq + std::fmt::Display>(node: &Node, given: &T, known: &[T]) -> Result<T, Problem> {
-    if known.contains(given) {
-        return Ok(*given);
-    }
-    let names: Vec<String> = known.iter().map(ToString::to_string).collect();
-    Err(Problem::on(node, format!("`{given}` is not available in this version of DuctStream"))
-        .remedy(format!("use one of: {}", names.join(", "))))
+    de::read(node)
 }
 
 struct Section<'n>(&'n Node);

@@ -14,8 +14,8 @@ use serde::Deserialize;
 use super::FlowName;
 
 /// Wire formats that this version can write.
-pub(crate) const FORMATS: [WireFormat; 4] =
-    [WireFormat::Parquet, WireFormat::Arrow, WireFormat::Avro, WireFormat::Json];
+pub(crate) const FORMATS: [WireFormat; 5] =
+    [WireFormat::Parquet, WireFormat::Arrow, WireFormat::Avro, WireFormat::Proto, WireFormat::Json];
 
 /// Envelopes that this version can write.
 pub(crate) const ENVELOPES: [Envelope; 3] = [Envelope::Flat, Envelope::Native, Envelope::Debezium];

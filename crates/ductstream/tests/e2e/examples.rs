@@ -66,6 +66,7 @@ const EXAMPLES: &[Example] = &[
     Example::new("file-parquet.json", &[Place::Directory("lake")]),
     Example::new("file-json-native.yaml", &[Place::Directory("events")]),
     Example::new("file-arrow.yaml", &[Place::Directory("arrow")]),
+    Example::new("file-proto.yaml", &[Place::Directory("proto")]),
     Example::new("file-avro.yaml", &[Place::Directory("avro")]),
     Example::new("s3.yaml", &[Place::Bucket("lake/shop")]),
     Example::new("two-destinations.yaml", &[Place::Bucket("lake/twice"), Place::Directory("copy")]),

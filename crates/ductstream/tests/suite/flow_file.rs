@@ -179,12 +179,6 @@ fn an_error_names_file_line_column_and_field_and_what_to_write() {
         ("format: parquet", "format: parket", "6:9: field format:", "write `parquet`, if that was meant"),
         (
             "format: parquet",
-            "format: proto",
-            "6:9: field format:",
-            "`proto` is not available in this version of DuctStream. To go on: use one of: parquet, arrow, avro, json",
-        ),
-        (
-            "format: parquet",
             "format: parquet\nenvelope: debezium",
             "9:5: field destinations[0]:",
             "the envelope debezium is not available in the format parquet",
@@ -337,7 +331,7 @@ fn a_destination_has_its_own_format_and_envelope_unless_the_flows_format_is_enfo
             "format: json",
             "type: stdout, format: proto",
             "orders.yaml:4:48: field destinations[0].format: ",
-            "parquet, arrow, avro, json",
+            "a destination of type stdout does not take the format proto. To go on: set this `format: json`",
         ),
         ("format: json", "type: stdout, envelope: x", "orders.yaml:4:50: field destinations[0].envelope: ", "`x`"),
         (

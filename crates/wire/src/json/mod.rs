@@ -53,7 +53,7 @@ pub use debezium::DebeziumJson;
 pub(crate) use kind::is_interval;
 pub(crate) use message::JsonMessages;
 pub(crate) use schema::{debezium_json_schema, json_schema};
-pub(crate) use text::push_uuid;
+pub(crate) use text::{push_decimal, push_uuid};
 pub(crate) use time::{Style, push_date, push_time, push_timestamp};
 
 use compress::Compressor;

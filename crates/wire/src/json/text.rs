@@ -62,7 +62,7 @@ pub(super) fn push_number(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends a decimal whose digits without the point are `unscaled` (with its sign).
-pub(super) fn push_decimal(unscaled: &str, scale: i8, out: &mut Vec<u8>) {
+pub(crate) fn push_decimal(unscaled: &str, scale: i8, out: &mut Vec<u8>) {
     let scale = usize::try_from(scale).unwrap_or(0);
     if scale == 0 {
         out.extend_from_slice(unscaled.as_bytes());

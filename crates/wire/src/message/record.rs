@@ -16,6 +16,8 @@ use crate::avro::rows::AvroRows;
 use crate::avro::schema::avro_schema;
 use crate::envelope::{KeyChanges, Transform, check_envelope};
 use crate::json::JsonMessages;
+use crate::proto::rows::ProtoRows;
+use crate::proto::schema::{Numbers, proto_schema};
 use crate::registry::push_frame;
 use crate::rows::RowEncoder;
 use crate::{SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject, WireSettings};
@@ -36,10 +38,10 @@ impl RecordCodec {
         check_envelope(shape.envelope)?;
         match shape.format {
             WireFormat::Json => settings.json.validate()?,
-            WireFormat::Avro => {}
-            WireFormat::Proto | WireFormat::Arrow | WireFormat::Parquet => {
+            WireFormat::Avro | WireFormat::Proto => {}
+            WireFormat::Arrow | WireFormat::Parquet => {
                 let message = format!("format {} has no messages of one record", shape.format);
-                return Err(Error::configuration(message).with_remedy("set format to json or avro"));
+                return Err(Error::configuration(message).with_remedy("set format to json, avro or proto"));
             }
         }
         Ok(Self { shape, settings: settings.clone(), registry })
@@ -88,7 +90,15 @@ impl RecordCodec {
     ) -> Result<Box<dyn RowEncoder>> {
         let name = record_name(&table.table, if is_key { "Key" } else { "Value" });
         let subject = SchemaSubject { topic, record_name: &name, is_key };
+        let numbers = if is_key { Numbers::Names } else { Numbers::Envelope(self.shape.envelope) };
         let of_table = |error: Error| error.context(format_args!("table {}", table.table));
+        if self.shape.format == WireFormat::Proto {
+            let part = if is_key { "Key" } else { "Value" };
+            let proto = proto_schema(&table.table, part, schema, numbers).map_err(of_table)?;
+            let definition = SchemaDefinition { kind: SchemaKind::Protobuf, text: proto.to_string() };
+            let frame = self.frame(subject, definition).await?;
+            return Ok(Box::new(ProtoRows::new(schema.clone(), &proto).with_prefix(frame)));
+        }
         let text = avro_schema(schema, &name).map_err(of_table)?.to_string();
         let frame = self.frame(subject, SchemaDefinition { kind: SchemaKind::Avro, text }).await?;
         Ok(Box::new(AvroRows::new(schema.clone()).with_prefix(frame)))

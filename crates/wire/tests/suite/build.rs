@@ -7,6 +7,7 @@ fn a_codec_knows_its_format_envelope_and_extension() {
     assert_eq!(extension(WireFormat::Parquet, &WireSettings::default()), "parquet");
     assert_eq!(extension(WireFormat::Json, &WireSettings::default()), "jsonl");
     assert_eq!(extension(WireFormat::Arrow, &WireSettings::default()), "arrow");
+    assert_eq!(extension(WireFormat::Proto, &WireSettings::default()), "pb");
     assert_eq!(extension(WireFormat::Avro, &WireSettings::default()), "avro");
     let json: JsonSettings = serde_json::from_str(r#"{"compression": "zstd", "compression_level": 3}"#).unwrap();
     assert_eq!(extension(WireFormat::Json, &WireSettings { json, ..WireSettings::default() }), "jsonl.zst");
@@ -15,9 +16,9 @@ fn a_codec_knows_its_format_envelope_and_extension() {
 }
 
 #[test]
-fn formats_and_envelopes_that_do_not_exist_yet_are_refused_with_those_that_do() {
+fn envelopes_that_a_format_does_not_have_are_refused_with_those_that_do() {
     for (format, envelope, remedy) in [
-        (WireFormat::Proto, Envelope::Flat, "set format to parquet, arrow, avro or json"),
+        (WireFormat::Proto, Envelope::Debezium, "set format to json, or envelope to flat or native"),
         (WireFormat::Arrow, Envelope::Debezium, "set format to json, or envelope to flat or native"),
         (WireFormat::Parquet, Envelope::Debezium, "set format to json, or envelope to flat or native"),
     ] {

@@ -62,3 +62,10 @@ fn arrow_keeps_the_codec_contract_however_it_is_compressed() {
         }
     }
 }
+
+#[test]
+fn proto_keeps_the_codec_contract() {
+    for envelope in ENVELOPES {
+        codec::run(&*build(WireFormat::Proto, envelope, &WireSettings::default()).unwrap());
+    }
+}

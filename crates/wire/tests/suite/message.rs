@@ -70,7 +70,7 @@ async fn without_tombstones_each_record_is_one_message_and_without_identity_it_h
     let orders =
         Arc::new((*table_with_identity("public.orders", 1, ReplicaIdentity::Nothing)).clone().with_key(Vec::new()));
     let batch = BatchBuilder::new().begin(0x100, 751, 0).insert(&orders, 1, "a").insert(&orders, 2, "b").build();
-    for format in [WireFormat::Json, WireFormat::Avro] {
+    for format in [WireFormat::Json, WireFormat::Avro, WireFormat::Proto] {
         let shape = MessageShape { tombstones: false, ..shape(format, Envelope::Flat) };
         let messages = encode(shape, &batch, None).await;
         assert!(messages.spans.iter().all(|span| span.key.is_none() && span.value.is_some()));
@@ -129,6 +129,23 @@ async fn fastavro_reads_framed_messages_by_the_registered_schemas() {
 None ('truncate', None, 3)
 ";
     assert_eq!(read, expected.trim_start());
+}
+
+#[tokio::test]
+async fn protobuf_messages_name_their_schema_and_its_first_message() {
+    let registry = Arc::new(Registry::default());
+    let messages = encode(shape(WireFormat::Proto, Envelope::Native), &changes(), Some(registry.clone())).await;
+    let first = &messages.spans[0];
+    assert_eq!(messages.get(first.value.as_ref().unwrap())[..6], [0, 0, 0, 1, 2, 0]);
+    // The key's only field: its tag (number 27814624, a varint), and 1.
+    let tag = [0x80, 0xae, 0x8d, 0x6a];
+    assert_eq!(messages.get(first.key.as_ref().unwrap()), [&[0, 0, 0, 1, 3, 0][..], &tag, &[1]].concat());
+    let rows: Vec<_> = messages.spans.iter().map(|span| (span.rows.start, span.value.is_some())).collect();
+    assert_eq!(rows, [(0, true), (1, false), (1, true), (2, true), (2, false), (3, true)]);
+    let known = registry.0.lock().unwrap();
+    let names: Vec<_> = known.iter().map(|(subject, name, _)| (subject.as_str(), name.as_str())).collect();
+    assert_eq!(names, [("shop-value", "public.orders.Value"), ("shop-key", "public.orders.Key")]);
+    assert!(known[1].2.contains("message Key {\n  // bigint\n  optional int64 id = 27814624;"), "{}", known[1].2);
 }
 
 const ARROW_STREAM: &str = "
