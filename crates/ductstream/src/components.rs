@@ -150,5 +150,11 @@ pub fn wire_settings(flow: &Flow) -> WireSettings {
         flow: flow.name.to_string(),
         database: ConnectionSettings::resolve(&source.url).map(|connection| connection.database).unwrap_or_default(),
     };
-    WireSettings { parquet: flow.parquet.clone(), json: flow.json.clone(), avro: flow.avro.clone(), debezium }
+    WireSettings {
+        parquet: flow.parquet.clone(),
+        json: flow.json.clone(),
+        avro: flow.avro.clone(),
+        arrow: flow.arrow.clone(),
+        debezium,
+    }
 }

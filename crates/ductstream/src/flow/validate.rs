@@ -206,8 +206,12 @@ fn place(kind: &DestinationKind) -> Option<String> {
 
 /// The sections of the formats. One that has no effect is a misunderstanding.
 fn format_sections(flow: &Flow, root: &Node) -> Result<(), Problem> {
-    for (section, format) in [("parquet", WireFormat::Parquet), ("json", WireFormat::Json), ("avro", WireFormat::Avro)]
-    {
+    for (section, format) in [
+        ("parquet", WireFormat::Parquet),
+        ("json", WireFormat::Json),
+        ("avro", WireFormat::Avro),
+        ("arrow", WireFormat::Arrow),
+    ] {
         let used = flow.destinations.iter().any(|destination| flow.wire(destination).0 == format);
         if let (Some(node), false) = (root.get(section), used) {
             let message = format!("the section has no effect, for no destination has the format {format}");
@@ -222,6 +226,7 @@ fn format_sections(flow: &Flow, root: &Node) -> Result<(), Problem> {
     flow.debezium.validate().map_err(|error| refused(root.find("debezium"), &error))?;
     flow.parquet.validate().map_err(|error| refused(root.find("parquet"), &error))?;
     flow.avro.validate().map_err(|error| refused(root.find("avro"), &error))?;
+    flow.arrow.validate().map_err(|error| refused(root.find("arrow"), &error))?;
     flow.json.validate().map_err(|error| refused(root.find("json"), &error))
 }
 
