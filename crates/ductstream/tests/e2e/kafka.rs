@@ -111,6 +111,7 @@ async fn every_operation_arrives_in_order_with_key_headers_and_tombstone() {
                 (Some("insert"), n(5)),
             ]
         );
+        assert_eq!(of("{\"id\":2}"), [(Some("insert"), n(2)), (Some("update"), None)], "the key that is no more");
         let moved = messages.iter().find(|message| message.key() == Some("{\"id\":3}")).unwrap();
         assert_eq!(moved.value().unwrap()["_old_key"], json!({"id": 2}));
         for message in &messages {
