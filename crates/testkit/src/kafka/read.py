@@ -1,7 +1,7 @@
 # Prints every message of the topics as one line of JSON, partition by partition in order of offset.
 # Arguments: configuration of the client as JSON, then topics.
-import base64, json, sys
-from confluent_kafka import Consumer, TopicPartition, KafkaException
+import base64, json, sys, time
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 def text(data):
     if data is None:
@@ -10,6 +10,17 @@ def text(data):
         return data.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(data).decode()}
+
+def watermarks(place):
+    # A broker that has just come back does not lead its partitions yet.
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=20)
+        except KafkaException as error:
+            if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 configuration = {"group.id": "reader", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
 configuration.update(json.loads(sys.argv[1]))
@@ -20,7 +31,7 @@ for topic in sys.argv[2:]:
         continue
     for partition in sorted(metadata.partitions):
         place = TopicPartition(topic, partition, 0)
-        low, high = consumer.get_watermark_offsets(place, timeout=20)
+        low, high = watermarks(place)
         if low == high:
             continue
         consumer.assign([TopicPartition(topic, partition, low)])
