@@ -46,6 +46,7 @@ pub(crate) const PYTHON_PACKAGES: &[&str] = &[
     "backports.zstd==1.8.0",
     "cramjam==2.14.0",
     "protobuf==7.36.2",
+    "grpcio-tools==1.85.1",
 ];
 
 /// PostgreSQL 16 with all its client programs, for machines that have none installed.

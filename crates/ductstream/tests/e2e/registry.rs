@@ -35,7 +35,7 @@ async fn registered(format: &str) -> (Arc<Kafka>, String, Flow, String, ductstre
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_changes_registers_its_next_version_before_the_first_record_that_needs_it() {
-    for format in ["avro", "json"] {
+    for format in ["avro", "json", "proto"] {
         let (kafka, registry, flow, topic, database) = registered(format).await;
         database.execute("insert into shop values (1, 10, 'grün'), (2, 20, null)").await;
         database.execute("alter table shop add column weight int").await;
