@@ -14,6 +14,7 @@ use crate::failure::{explain, explain_error, is_final};
 use crate::limits;
 use crate::properties;
 use crate::settings::KafkaSettings;
+use crate::token::Tokens;
 
 /// The producer, with a thread of its own for its callbacks.
 pub(crate) type Producer = ThreadedProducer<Callbacks>;
@@ -24,6 +25,8 @@ pub(crate) struct Connection {
     pub(crate) client: ClientConfig,
     pub(crate) producer: Producer,
     pub(crate) deliveries: Arc<Deliveries>,
+    /// Where other clients of the cluster get their tokens, too.
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl Connection {
@@ -38,13 +41,15 @@ impl Connection {
         let place = settings.place();
         let client = properties::client(settings)?;
         let deliveries = Arc::new(Deliveries::new(place.clone(), transactional_id.is_some()));
+        let tokens = Tokens::new(settings.sasl.as_ref());
+        let callbacks = Callbacks { deliveries: deliveries.clone(), tokens: tokens.clone() };
         let properties = properties::transactional(client.clone(), settings, transactional_id);
-        let producer = properties.create_with_context(Callbacks(deliveries.clone())).map_err(|error| {
+        let producer = properties.create_with_context(callbacks).map_err(|error| {
             // Such as a certificate that cannot be read: librdkafka names the file.
             Error::configuration(format!("cannot make a client for {place}: {error}"))
                 .with_remedy("correct the settings of the destination")
         })?;
-        let connection = Self { place, client, producer, deliveries };
+        let connection = Self { place, client, producer, deliveries, tokens };
         let cluster = connection.cluster()?;
         if transactional_id.is_some() {
             connection.take_over()?;

@@ -1,11 +1,12 @@
 //! What was sent, and how much of it the brokers have confirmed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ductstream_core::{DestinationStatus, Durable, Error, Position, Result, TableName};
-use parking_lot::{Condvar, Mutex};
-use rdkafka::client::ClientContext;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -13,6 +14,7 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 use tokio::sync::Notify;
 
 use crate::failure::explain;
+use crate::token::{self, Tokens};
 
 /// A batch on its way.
 #[derive(Debug, Default)]
@@ -40,6 +42,8 @@ struct State {
     first: usize,
     sent: VecDeque<Sent>,
     unconfirmed: u64,
+    /// What the thread waits for that waits for room: so many unconfirmed messages, or fewer.
+    enough: Option<u64>,
     durable: Durable,
     status: DestinationStatus,
     /// With transactions, confirmed messages are durable once they are committed.
@@ -67,6 +71,7 @@ impl Deliveries {
             first: 0,
             sent: VecDeque::new(),
             unconfirmed: 0,
+            enough: None,
             durable: Durable::up_to(Position::default()),
             status: DestinationStatus::default(),
             is_transactional,
@@ -143,8 +148,7 @@ impl Deliveries {
     /// Waits, for a bounded time, until everything that was sent is confirmed. Returns whether it is.
     pub(crate) fn wait_until_confirmed(&self, at_most: Duration) -> bool {
         let mut state = self.state.lock();
-        let is_waiting = |state: &mut State| state.failure.is_none() && state.unconfirmed > 0;
-        self.room.wait_while_for(&mut state, is_waiting, at_most);
+        self.wait_down_to(0, &mut state, at_most);
         state.unconfirmed == 0
     }
 
@@ -152,8 +156,14 @@ impl Deliveries {
     pub(crate) fn wait_for_room(&self, at_most: Duration) {
         let mut state = self.state.lock();
         let enough = state.unconfirmed / 2;
-        let is_full = |state: &mut State| state.failure.is_none() && state.unconfirmed > enough;
-        self.room.wait_while_for(&mut state, is_full, at_most);
+        self.wait_down_to(enough, &mut state, at_most);
+    }
+
+    fn wait_down_to(&self, enough: u64, state: &mut MutexGuard<'_, State>, at_most: Duration) {
+        state.enough = Some(enough);
+        let is_more = |state: &mut State| state.failure.is_none() && state.unconfirmed > enough;
+        self.room.wait_while_for(state, is_more, at_most);
+        state.enough = None;
     }
 
     /// What was confirmed so far.
@@ -186,7 +196,9 @@ impl Deliveries {
         if state.settle() {
             self.changed.notify_one();
         }
-        self.room.notify_one();
+        if state.enough.is_some_and(|enough| state.unconfirmed <= enough) {
+            self.room.notify_one();
+        }
     }
 }
 
@@ -218,10 +230,18 @@ impl State {
 }
 
 /// librdkafka's callbacks.
-#[derive(Clone)]
-pub(crate) struct Callbacks(pub(crate) std::sync::Arc<Deliveries>);
+pub(crate) struct Callbacks {
+    pub(crate) deliveries: Arc<Deliveries>,
+    pub(crate) tokens: Option<Tokens>,
+}
 
 impl ClientContext for Callbacks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        token::generate(self.tokens.as_ref())
+    }
+
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
         // What matters of it comes as an error, too.
         tracing::debug!(target: "librdkafka", facility, "{message}");
@@ -232,9 +252,9 @@ impl ClientContext for Callbacks {
         tracing::debug!(target: "librdkafka", ?code, "{reason}");
         if code == RDKafkaErrorCode::Fatal {
             let said = reason.to_owned();
-            return self.0.fail(Failure { code, said, doing: "go on writing to".to_owned() });
+            return self.deliveries.fail(Failure { code, said, doing: "go on writing to".to_owned() });
         }
-        let mut state = self.0.state.lock();
+        let mut state = self.deliveries.state.lock();
         // That all brokers are down is what follows from the reason, which came before.
         if code != RDKafkaErrorCode::AllBrokersDown || state.trouble.is_none() {
             state.trouble = Some((code, reason.to_owned()));
@@ -247,17 +267,17 @@ impl ProducerContext for Callbacks {
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         match result {
-            Ok(_) => self.0.confirm(number),
+            Ok(_) => self.deliveries.confirm(number),
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                let trouble = self.0.state.lock().trouble.clone();
+                let trouble = self.deliveries.state.lock().trouble.clone();
                 let said = match trouble.filter(|_| code == RDKafkaErrorCode::MessageTimedOut) {
                     Some((_, reason)) => format!("not confirmed in time: {reason}"),
                     None => code.to_string(),
                 };
                 let bytes = message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len);
                 let doing = format!("write a message of {bytes} bytes to topic {} of", message.topic());
-                self.0.fail(Failure { code, said, doing });
+                self.deliveries.fail(Failure { code, said, doing });
             }
         }
     }

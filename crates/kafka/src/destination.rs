@@ -109,8 +109,8 @@ impl KafkaDestination {
         let topic = topic.unwrap_or_else(|| format!("_ductstream.{}.{}", start.flow, self.name));
         topics.ensure_position(&topic).await?;
         let keeper = Keeper::new(topic, &self.name, start);
-        let (reader, client, place) = (keeper.clone(), connection.client.clone(), connection.place.clone());
-        let stored = blocking(move || reader.last(&client, &place)).await?;
+        let (reader, cluster) = (keeper.clone(), connection.clone());
+        let stored = blocking(move || reader.last(&cluster)).await?;
         keeper.check(stored.as_ref(), start, &connection.place)?;
         Ok((connection, topics, keeper, stored.map(|stored| stored.position)))
     }

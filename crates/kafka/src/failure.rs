@@ -3,6 +3,8 @@
 use ductstream_core::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use crate::token::UNREACHABLE;
+
 /// Turns an error code, and what librdkafka said about it, into an error that says what was being done.
 pub(crate) fn explain(code: Code, said: &str, doing: &str, place: &str) -> Error {
     let (kind, remedy) = classify(code, said);
@@ -26,8 +28,11 @@ pub(crate) fn is_final(code: Code, said: &str) -> bool {
 fn classify(code: Code, said: &str) -> (ErrorKind, &'static str) {
     use ErrorKind::{Configuration, Data, Fenced, Retry};
     match code {
+        Code::Authentication if said.contains(UNREACHABLE) => {
+            (Retry, "check `sasl.token_url`, and that it can be reached; the flow goes on by itself")
+        }
         Code::Authentication | Code::SaslAuthenticationFailed => {
-            (Configuration, "correct `sasl`: the mechanism, the user and the password")
+            (Configuration, "correct `sasl`: the mechanism, and the user and password or the client")
         }
         Code::UnsupportedSASLMechanism => (Configuration, "set `sasl.mechanism` to one that the brokers offer"),
         Code::SSL if said.contains("certificate") => (

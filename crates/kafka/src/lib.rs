@@ -22,6 +22,7 @@ mod position;
 mod properties;
 mod send;
 mod settings;
+mod token;
 mod topics;
 mod transactions;
 mod writer;

@@ -17,6 +17,12 @@ pub(crate) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long opening waits for a broker that answers.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a token endpoint may take.
+pub(crate) const TOKEN_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long a token holds whose endpoint does not say.
+pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+
 /// How long one look at the cluster's topics may take before the reasons for the silence are looked at.
 pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -76,4 +82,5 @@ pub(crate) const TOPIC_NAME_BYTES: usize = 249;
 const _: () = assert!(MEMORY_BYTES > 4 * MESSAGE_BYTES);
 const _: () = assert!(TRANSACTION_BYTES < TRANSACTION_LIMIT_BYTES && NEAR_THE_END < FAR_FROM_THE_END);
 const _: () = assert!(TRANSACTION_DELIVERY_TIMEOUT.as_secs() + TRANSACTION_GRACE.as_secs() < 900);
+const _: () = assert!(TOKEN_TIMEOUT.as_millis() < CONNECT_TIMEOUT.as_millis());
 const _: () = assert!(CONNECT_TIMEOUT.as_millis() < DELIVERY_TIMEOUT.as_millis());

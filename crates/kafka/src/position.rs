@@ -1,17 +1,20 @@
 //! The position that is kept in Kafka with the records: where, and what it has to agree with.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ductstream_core::{DestinationStart, Error, Position, Result, SourceIdentity};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
+use crate::connection::Connection;
 use crate::failure::explain_error;
 use crate::limits;
+use crate::token::ReaderCallbacks;
+
+type Reader = BaseConsumer<ReaderCallbacks>;
 
 /// What is stored: a message of JSON behind the records of each transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,13 +55,17 @@ impl Keeper {
     }
 
     /// The last position that was committed. The transaction of whoever wrote here before has to be over. Blocks.
-    pub(crate) fn last(&self, client: &ClientConfig, place: &str) -> Result<Option<Stored>> {
+    pub(crate) fn last(&self, connection: &Connection) -> Result<Option<Stored>> {
+        let place = connection.place.as_str();
         let explain = |error: KafkaError| explain_error(&error, &format!("read topic {} of", self.topic), place);
-        let mut client = client.clone();
+        let mut client = connection.client.clone();
         client.set("group.id", format!("ductstream.{}.{}", self.flow, self.destination));
         client.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
         client.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
-        let consumer: BaseConsumer = client.create().map_err(explain)?;
+        let callbacks = ReaderCallbacks(connection.tokens.clone());
+        let consumer: Reader = client.create_with_context(callbacks).map_err(explain)?;
+        // Serves the callback by which a token is asked for.
+        consumer.poll(Duration::ZERO);
         let (low, high) = consumer.fetch_watermarks(&self.topic, 0, limits::CONNECT_TIMEOUT).map_err(explain)?;
         // The last one lies near the end, behind it only what was aborted.
         for behind in [limits::NEAR_THE_END, limits::FAR_FROM_THE_END, i64::MAX] {
@@ -71,7 +78,7 @@ impl Keeper {
         Ok(None)
     }
 
-    fn last_since(&self, from: i64, consumer: &BaseConsumer, place: &str) -> Result<Option<Vec<u8>>> {
+    fn last_since(&self, from: i64, consumer: &Reader, place: &str) -> Result<Option<Vec<u8>>> {
         let explain = |error: KafkaError| explain_error(&error, &format!("read topic {} of", self.topic), place);
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, 0, Offset::Offset(from)).map_err(explain)?;

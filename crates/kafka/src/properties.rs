@@ -94,8 +94,9 @@ fn security(settings: &KafkaSettings, client: &mut ClientConfig) {
     }
     if let Some(sasl) = &settings.sasl {
         client.set("sasl.mechanism", sasl.mechanism.as_str());
-        client.set("sasl.username", &sasl.username);
-        client.set("sasl.password", sasl.password.reveal());
+        if let (Some(username), Some(password)) = (&sasl.username, &sasl.password) {
+            client.set("sasl.username", username).set("sasl.password", password.reveal());
+        }
     }
 }
 

@@ -197,16 +197,50 @@ pub struct Certificates {
     pub key: Option<PathBuf>,
 }
 
-/// Who the flow is to the brokers.
+/// Who the flow is to the brokers: `username` and `password`, or with `OAUTHBEARER` a token that `token_url` gives for `client_id` and
+/// `client_secret`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sasl {
     /// How it is told.
     pub mechanism: SaslMechanism,
     /// The user's name.
-    pub username: String,
+    #[serde(default)]
+    pub username: Option<String>,
     /// The user's password.
-    pub password: Secret,
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// URL of the token endpoint (OAuth 2.0, client credentials grant).
+    #[serde(default)]
+    pub token_url: Option<String>,
+    /// The client's name at the token endpoint.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// The client's secret at the token endpoint.
+    #[serde(default)]
+    pub client_secret: Option<Secret>,
+    /// The scope to ask for.
+    #[serde(default)]
+    pub scope: Option<String>,
+}
+
+impl Sasl {
+    /// What is wrong, and what to do.
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let has_password = self.username.is_some() && self.password.is_some();
+        let has_any_password = self.username.is_some() || self.password.is_some();
+        let has_token = self.token_url.is_some() && self.client_id.is_some() && self.client_secret.is_some();
+        let has_any_token = self.token_url.is_some() || self.client_id.is_some() || self.client_secret.is_some();
+        match self.mechanism == SaslMechanism::OAuthBearer {
+            true if !has_token || has_any_password => {
+                Some(("does not fit OAUTHBEARER", "give `token_url`, `client_id` and `client_secret`, and no password"))
+            }
+            false if !has_password || has_any_token || self.scope.is_some() => {
+                Some(("does not fit its mechanism", "give `username` and `password` alone"))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How brokers are told who the flow is.
@@ -221,6 +255,9 @@ pub enum SaslMechanism {
     /// A proof of the password, with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
+    /// A token.
+    #[serde(rename = "OAUTHBEARER")]
+    OAuthBearer,
 }
 
 impl SaslMechanism {
@@ -229,6 +266,7 @@ impl SaslMechanism {
             Self::Plain => "PLAIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::OAuthBearer => "OAUTHBEARER",
         }
     }
 }
@@ -292,6 +330,9 @@ impl KafkaSettings {
             && files.certificate.is_some() != files.key.is_some()
         {
             return refuse("tls", "has one of `certificate` and `key`", "give both, or neither");
+        }
+        if let Some((wrong, remedy)) = self.sasl.as_ref().and_then(Sasl::fault) {
+            return refuse("sasl", wrong, remedy);
         }
         if let ExactlyOnce::Yes(exactly_once) = &self.exactly_once {
             if self.delivery_timeout.0 > limits::TRANSACTION_DELIVERY_TIMEOUT {
@@ -489,6 +530,8 @@ mod tests {
             (json!({"memory_limit": "1MiB"}), "memory_limit"),
             (json!({"delivery_timeout": "10ms"}), "delivery_timeout"),
             (json!({"create_topics": {"partitions": 0}}), "create_topics"),
+            (json!({"sasl": {"mechanism": "OAUTHBEARER", "username": "u", "password": "p"}}), "sasl"),
+            (json!({"sasl": {"mechanism": "PLAIN", "username": "u"}}), "sasl"),
             (json!({"exactly_once": {"transaction_age": "0s"}}), "transaction_age"),
             (json!({"exactly_once": {"transaction_limit": "1MiB"}}), "transaction_size"),
             (json!({"exactly_once": {"position_topic": "a b"}}), "position_topic"),

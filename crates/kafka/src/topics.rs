@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ductstream_core::{Error, Result, TableName};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::Metadata;
 
@@ -14,6 +15,7 @@ use crate::destination::blocking;
 use crate::failure::{explain, explain_error};
 use crate::limits;
 use crate::settings::{CreateTopics, NewTopics, Property};
+use crate::token::Tokens;
 
 /// The topics that are known to exist.
 pub(crate) struct Topics {
@@ -113,7 +115,9 @@ async fn create(connection: &Connection, topic: &str, new: &NewTopics) -> Result
     for (name, value) in &new.config {
         wanted = wanted.set(name, value.reveal());
     }
-    let admin: AdminClient<_> = connection.client.create().map_err(|error| explain_error(&error, &doing, place))?;
+    let admin: AdminClient<DefaultClientContext> =
+        connection.client.create().map_err(|error| explain_error(&error, &doing, place))?;
+    let admin = authenticated(admin, connection.tokens.clone(), &doing, place).await?;
     let options = AdminOptions::new()
         .request_timeout(Some(limits::CREATE_TIMEOUT))
         .operation_timeout(Some(limits::CREATE_TIMEOUT));
@@ -126,4 +130,21 @@ async fn create(connection: &Connection, topic: &str, new: &NewTopics) -> Result
         }
     }
     Ok(())
+}
+
+/// The same client with a token, where there are tokens.
+async fn authenticated(
+    admin: AdminClient<DefaultClientContext>,
+    tokens: Option<Tokens>,
+    doing: &str,
+    place: &str,
+) -> Result<AdminClient<DefaultClientContext>> {
+    let Some(tokens) = tokens else { return Ok(admin) };
+    let (doing, place) = (doing.to_owned(), place.to_owned());
+    blocking(move || {
+        let given = tokens.give(&admin);
+        given.map_err(|error| explain(RDKafkaErrorCode::Authentication, &error.to_string(), &doing, &place))?;
+        Ok(admin)
+    })
+    .await
 }

@@ -1,10 +1,14 @@
 //! A real Kafka broker: one per test process, topics of a test's own, and a reader that is not ours.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ductstream_cluster::{Broker, BrokerOptions};
 use ductstream_core::Position;
 use parking_lot::Mutex;
@@ -23,6 +27,59 @@ pub struct Kafka {
     secured: Option<(String, Certificates)>,
 }
 
+/// A token endpoint for [`USER`] as the client, over HTTP. Ends with the process.
+pub struct TokenEndpoint {
+    address: SocketAddr,
+    asked: Arc<AtomicU32>,
+}
+
+impl TokenEndpoint {
+    /// Starts it. Its tokens hold for this many seconds.
+    pub fn start(seconds: u64) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("the listener's address");
+        let asked = Arc::<AtomicU32>::default();
+        let count = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                count.fetch_add(1, Ordering::Relaxed);
+                answer(stream.expect("a connection"), seconds);
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}/token", self.address)
+    }
+
+    /// How often it was asked.
+    pub fn asked(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+fn answer(mut stream: TcpStream, seconds: u64) {
+    let mut request = String::new();
+    let mut lines = BufReader::new(&stream);
+    while !request.ends_with("\r\n\r\n") && lines.read_line(&mut request).is_ok_and(|bytes| bytes > 0) {}
+    let (user, secret) = USER;
+    let (status, body) = if request.contains(&format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{secret}")))) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later").as_secs();
+        let part = |claims: Value| BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
+        let claims = json!({"sub": user, "iat": now, "exp": now + seconds});
+        let token = format!("{}.{}.", part(json!({"alg": "none"})), part(claims));
+        ("200 OK", json!({"access_token": token, "token_type": "Bearer", "expires_in": seconds}))
+    } else {
+        ("401 Unauthorized", json!({"error": "invalid_client"}))
+    };
+    let body = body.to_string();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}", body.len());
+    // A client that has gone does not want it.
+    let _ = write!(stream, "{head}\r\nConnection: close\r\n\r\n{body}");
+}
+
 /// A message as the independent reader found it.
 #[derive(Debug, Clone)]
 pub struct Message(Value);
@@ -39,14 +96,25 @@ impl Kafka {
         Self::with(BrokerOptions::default(), None)
     }
 
-    /// A broker with a second listener, for TLS with passwords by PLAIN and SCRAM-SHA-512.
+    /// A broker with a second listener, for TLS with passwords by PLAIN and SCRAM-SHA-512, and with tokens.
     pub fn secured() -> Self {
-        let certificates = Certificates::generate();
+        Self::secured_by(Certificates::generate())
+    }
+
+    /// The same with certificates that the test chooses.
+    pub fn secured_by(certificates: Certificates) -> Self {
         let (user, password) = USER;
         let listener = |name: &str| format!("listener.name.sasl_ssl.{name}");
         let module = "org.apache.kafka.common.security";
         let settings = [
-            ("sasl.enabled.mechanisms".to_owned(), "PLAIN,SCRAM-SHA-512".to_owned()),
+            ("sasl.enabled.mechanisms".to_owned(), "PLAIN,SCRAM-SHA-512,OAUTHBEARER".to_owned()),
+            // Takes tokens that nobody has signed.
+            (
+                listener("oauthbearer.sasl.jaas.config"),
+                format!(
+                    "{module}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";"
+                ),
+            ),
             (
                 listener("plain.sasl.jaas.config"),
                 format!("{module}.plain.PlainLoginModule required user_{user}=\"{password}\";"),
@@ -123,6 +191,13 @@ impl Kafka {
         let mut arguments =
             vec!["--bootstrap-server", &self.address, "--create", "--topic", topic, "--partitions", &count];
         arguments.extend(config.iter().flat_map(|setting| ["--config", setting]));
+        self.tool("org.apache.kafka.tools.TopicCommand", &arguments);
+    }
+
+    /// Gives a topic more partitions.
+    pub fn add_partitions(&self, topic: &str, count: u32) {
+        let count = count.to_string();
+        let arguments = ["--bootstrap-server", &self.address, "--alter", "--topic", topic, "--partitions", &count];
         self.tool("org.apache.kafka.tools.TopicCommand", &arguments);
     }
 

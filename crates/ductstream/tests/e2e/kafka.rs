@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ductstream_core::Position;
-use ductstream_testkit::kafka::{Kafka, Message, USER};
-use ductstream_testkit::postgres::{Postgres, TestDatabase, supported_versions};
+use ductstream_testkit::kafka::{Kafka, Message, TokenEndpoint, USER};
+use ductstream_testkit::postgres::{Certificates, Postgres, TestDatabase, supported_versions};
 use serde_json::{Value, json};
 
 use crate::harness::{Flow, Shape};
@@ -246,4 +246,64 @@ async fn a_batch_is_one_message_that_reads_as_a_file_does_and_is_split_when_it_i
     assert_eq!((&read["inserts"], &read["deletes"]), (&json!(5000), &json!(1000)), "{read}");
     assert_eq!((&read["in_order"], &read["partitions"]), (&json!(true), &json!(1)), "{read}");
     assert!(read["messages"].as_u64() > Some(5) && read["largest"].as_u64() <= Some(20_000), "{read}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_lets_the_flow_in_and_is_asked_for_again_before_it_ends() {
+    let kafka = broker(Kafka::shared).await;
+    let database = shop(18).await;
+    let prefix = kafka.prefix();
+    let tokens = TokenEndpoint::start(4);
+    let mut flow = Flow::new(&database, &Shape::default());
+    let ca = flow.directory.path().join("ca.pem");
+    std::fs::write(&ca, kafka.authority()).unwrap();
+    let (id, secret) = USER;
+    flow = flow.into_topics(
+        kafka.secured_address(),
+        &format!(
+            "prefix: \"{prefix}\", create_topics: true, exactly_once: true, tls: {{ca: {}}}, sasl: {{mechanism: OAUTHBEARER, \
+             token_url: \"{}\", client_id: {id}, client_secret: {secret}, scope: \"kafka events\"}}",
+            ca.display(),
+            tokens.url()
+        ),
+    );
+    flow.create().await;
+    let topic = format!("{prefix}public.shop");
+    let mut run = flow.start();
+    let asked = tokens.asked();
+    for id in 0.. {
+        database.execute(&format!("insert into shop values ({id}, 1, 'a')")).await;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        if tokens.asked() > asked + 4 {
+            break;
+        }
+        assert!(id < 300, "no further token was asked for\n{}", flow.log());
+    }
+    crate::harness::signal(&run, "TERM");
+    assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", flow.log());
+    assert_eq!(folded(&read(&kafka, &[&topic]).await), source(&database).await);
+    assert!(!flow.log().contains(secret));
+
+    flow.edit(&format!("client_secret: {secret}"), "client_secret: wrong-secret");
+    let (code, message) = flow.fails("run", &["--until-idle"]).await;
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("refuses the client") && message.contains("`sasl`"), "{message}");
+    assert!(!message.contains("wrong-secret"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_has_expired_is_refused_with_the_remedy() {
+    let kafka = broker(|| Arc::new(Kafka::secured_by(Certificates::expired()))).await;
+    let database = shop(18).await;
+    let mut flow = Flow::new(&database, &Shape::default());
+    let ca = flow.directory.path().join("ca.pem");
+    std::fs::write(&ca, kafka.authority()).unwrap();
+    let (user, password) = USER;
+    let sasl = format!("sasl: {{mechanism: PLAIN, username: {user}, password: {password}}}");
+    flow = flow.into_topics(kafka.secured_address(), &format!("tls: {{ca: {}}}, {sasl}", ca.display()));
+    let (code, message) = flow.fails("run", &["--until-idle"]).await;
+    assert!(
+        code == 2 && message.contains("certificate") && message.contains("look at their dates"),
+        "{code}: {message}"
+    );
 }

@@ -150,3 +150,50 @@ async fn a_change_that_is_too_large_stops_the_flow_with_its_table_position_and_s
     let (code, message) = flow.fails("run", &["--until-idle"]).await;
     assert!(code == 1 && message.contains(&topic) && message.contains("max.message.bytes"), "{code}: {message}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_added_are_used_and_a_deleted_topic_is_created_again() {
+    let kafka = broker(Kafka::shared).await;
+    let database = shop(18).await;
+    let settings = "create_topics: {partitions: 1}, properties: {topic.metadata.refresh.interval.ms: 500}";
+    let (flow, prefix) = flow(&kafka, &database, settings);
+    let topic = format!("{prefix}public.shop");
+    flow.create().await;
+    let mut run = flow.start();
+    database.execute("insert into shop select id, 1, 'a' from generate_series(1, 100) id").await;
+    eventually_within(PATIENCE, "the rows", || async { read(&kafka, &[&topic]).await.len() == 100 }).await;
+    let (grower, name) = (kafka.clone(), topic.clone());
+    broker(move || {
+        grower.add_partitions(&name, 4);
+        grower
+    })
+    .await;
+    // Keys that the source has not had before: those of the first hundred stay where they are.
+    let mut id = 100;
+    eventually_within(PATIENCE, "a message in a new partition", || {
+        id += 1;
+        let (database, kafka, topic) = (&database, &kafka, &topic);
+        async move {
+            database.execute(&format!("insert into shop values ({id}, 1, 'a')")).await;
+            read(kafka, &[topic]).await.iter().any(|message| message.partition() > 0)
+        }
+    })
+    .await;
+    let expected = source(&database).await;
+    eventually_within(PATIENCE, "the source's rows", || async { folded(&read(&kafka, &[&topic]).await) == expected })
+        .await;
+
+    let (deleter, name) = (kafka.clone(), topic.clone());
+    broker(move || {
+        deleter.delete_topic(&name);
+        deleter
+    })
+    .await;
+    database.execute("insert into shop values (-1, 1, 'a')").await;
+    eventually_within(PATIENCE, "the row in the topic that was created again", || async {
+        read(&kafka, &[&topic]).await.iter().any(|message| message.key() == Some("{\"id\":-1}"))
+    })
+    .await;
+    signal(&run, "TERM");
+    assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", flow.log());
+}
