@@ -162,18 +162,17 @@ impl Writer {
     fn send(&self, outgoing: &[Outgoing<'_>], end: Position) -> Result<u64> {
         let mut sent = Sent { end, ..Sent::default() };
         let mut total = 0;
-        let mut last = None;
-        for message in outgoing {
-            let copies = u64::from(message.copies.unwrap_or(1).unsigned_abs());
-            let bytes = copies * bytes(message.message) as u64;
-            let of_table = sent.tables.entry(message.chunk.schema.table.clone()).or_default();
-            // Several messages of one row, such as a deletion and its tombstone, are one record.
-            let first = message.chunk.positions[message.message.rows.start];
-            let records = if last == Some(first) { 0 } else { message.message.rows.len() as u64 };
-            *of_table = (of_table.0 + records, of_table.1 + bytes);
-            last = Some(first);
-            sent.unconfirmed += copies;
-            total += bytes;
+        // Counted by runs of one table: its name is not looked up for each message.
+        for run in outgoing.chunk_by(|one, next| std::ptr::eq(one.chunk, next.chunk)) {
+            let mut bytes_of_run = 0;
+            for message in run {
+                let copies = u64::from(message.copies.unwrap_or(1).unsigned_abs());
+                bytes_of_run += copies * bytes(message.message) as u64;
+                sent.unconfirmed += copies;
+            }
+            let of_table = sent.tables.entry(run[0].chunk.schema.table.clone()).or_default();
+            *of_table = (of_table.0 + records(run), of_table.1 + bytes_of_run);
+            total += bytes_of_run;
         }
         let number = self.sender.connection.deliveries.add(sent);
         outgoing.iter().try_for_each(|message| self.sender.send(message, number))?;
@@ -183,6 +182,14 @@ impl Writer {
     fn table(&self, chunk: &TableChunk) -> Result<&Table> {
         self.tables.get(&key(&chunk.schema)).ok_or_else(unknown)
     }
+}
+
+/// The records of messages of one chunk. Several messages of one row, such as a deletion and its tombstone, are one record.
+fn records(run: &[Outgoing<'_>]) -> u64 {
+    let rows = |message: &Outgoing<'_>| message.message.rows.clone();
+    let again =
+        run.windows(2).filter(|pair| rows(&pair[0]).start == rows(&pair[1]).start).map(|pair| rows(&pair[1]).len());
+    run.iter().map(|message| rows(message).len()).sum::<usize>().saturating_sub(again.sum()) as u64
 }
 
 fn commit_lsn(message: &Outgoing<'_>) -> Lsn {

@@ -27,7 +27,7 @@ fn rescued() -> Value {
 }
 
 async fn database() -> TestDatabase {
-    let database = Postgres::version(15).await.database().await;
+    let database = Postgres::version(18).await.database().await;
     // As the recorded server had them.
     let schema = SCHEMA.replace("numeric(8,2)", "numeric(8,3)");
     let schema = schema.replace("create table t_full (id bigint", "create table t_full (id integer");

@@ -35,7 +35,7 @@ const CHANGES: &str = "\
     update toasts set n = 2";
 
 async fn database(schema: &str) -> TestDatabase {
-    let database = Postgres::version(15).await.database().await;
+    let database = Postgres::version(18).await.database().await;
     database.execute(schema).await;
     database
 }
