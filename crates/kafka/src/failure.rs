@@ -31,6 +31,11 @@ fn classify(code: Code, said: &str) -> (ErrorKind, &'static str) {
         Code::Authentication if said.contains(UNREACHABLE) => {
             (Retry, "check `sasl.token_url`, and that it can be reached; the flow goes on by itself")
         }
+        // The status of RFC 7628, 3.2.2: it may have expired on the way, or the brokers cannot reach the keys to verify it.
+        Code::Authentication | Code::SaslAuthenticationFailed if said.contains("invalid_token") => (
+            Retry,
+            "compare the clocks of the token endpoint and the brokers, and the token's audience; the flow goes on by itself",
+        ),
         Code::Authentication | Code::SaslAuthenticationFailed => {
             (Configuration, "correct `sasl`: the mechanism, and the user and password or the client")
         }
@@ -78,6 +83,7 @@ mod tests {
     fn what_the_user_has_to_change_is_told_from_what_passes() {
         for (code, said, kind) in [
             (Code::Authentication, "SASL authentication error", ErrorKind::Configuration),
+            (Code::Authentication, "SASL authentication error: {\"status\":\"invalid_token\"}", ErrorKind::Retry),
             (Code::SSL, "certificate verify failed", ErrorKind::Configuration),
             (Code::SSL, "Disconnected", ErrorKind::Retry),
             (Code::BrokerTransportFailure, "Connection refused", ErrorKind::Retry),

@@ -54,6 +54,8 @@ impl Tokens {
         let request = client.post(url).basic_auth(id, Some(secret.reveal())).body(body);
         let request =
             request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").header(ACCEPT, "application/json");
+        // The endpoint counts from when it makes the token: at the earliest now.
+        let asked = SystemTime::now();
         let answer = request.send().map_err(|error| format!("{UNREACHABLE}: {}", innermost(&error)))?;
         if answer.status().is_server_error() {
             return Err(format!("{UNREACHABLE}: it answers with status {}", answer.status()).into());
@@ -64,7 +66,7 @@ impl Tokens {
         let answer: Answer = serde_json::from_slice(&answer.bytes()?)
             .map_err(|_| "what the token endpoint answers is no token".to_owned())?;
         let lifetime = answer.expires_in.map_or(limits::TOKEN_LIFETIME, Duration::from_secs);
-        let expires = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)? + lifetime;
+        let expires = asked.duration_since(SystemTime::UNIX_EPOCH)? + lifetime;
         let lifetime_ms = i64::try_from(expires.as_millis())?;
         Ok(OAuthToken { token: answer.access_token, principal_name: id.clone(), lifetime_ms })
     }

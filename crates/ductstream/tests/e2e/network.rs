@@ -81,29 +81,34 @@ async fn a_connection_cut_again_and_again_inside_a_transaction_loses_and_doubles
     let database = shop(18).await;
     let (proxy, url) = proxied(&database).await;
     let mut shape = parquet();
-    (shape.destination, shape.source) = ("roll: {rows: 10000}", "  batch_size: 128KiB");
+    (shape.destination, shape.source) = ("roll: {rows: 5000}", "  batch_size: 128KiB");
     let flow = Flow::at(&url, database.name(), &shape);
     flow.create().await;
-    insert(&database, 1, 120_000).await;
+    // Many more cuts than are waited for: on a busy machine several become visible at once.
+    insert(&database, 1, 200_000).await;
+    let waits_for = async |what: &str, condition: &dyn Fn() -> bool| {
+        let waiting = timeout(PATIENCE, eventually_within(2 * PATIENCE, what, || async { condition() })).await;
+        assert!(waiting.is_ok(), "waited in vain for {what} after {:?}:\n{}", flow.cuts().last(), flow.log());
+    };
     let run = flow.start();
     // Cut while it connects: each attempt makes two connections.
     for _ in 0..4 {
         let accepted = proxy.accepted();
-        eventually_within(PATIENCE, "another connection", || async { proxy.accepted() > accepted }).await;
+        waits_for("another connection", &|| proxy.accepted() > accepted).await;
         proxy.cut();
     }
     // Cut while it delivers.
     for _ in 0..5 {
         let cuts = flow.cuts().len();
-        eventually_within(PATIENCE, "another cut", || async { flow.cuts().len() > cuts }).await;
+        waits_for("another cut", &|| flow.cuts().len() > cuts).await;
         proxy.cut();
     }
     assert!(flow.cuts().last().unwrap()["position"]["seq"].as_u64().unwrap() > 0, "the transaction is not over yet");
     proxy.refuse();
     let lines = flow.log().lines().count();
-    eventually_within(PATIENCE, "a retry", || async { flow.log().lines().count() > lines }).await;
+    waits_for("a retry", &|| flow.log().lines().count() > lines).await;
     proxy.resume();
-    insert(&database, 120_001, 120_100).await;
+    insert(&database, 200_001, 200_100).await;
     // The last rows wait for the age of a cut, or the end.
     let last = format!(
         "select count(*) from pg_stat_replication where pid = {{}} and write_lsn >= '{}'",
