@@ -1,10 +1,11 @@
 //! Builds a flow's parts from its settings.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ductstream_core::{Codec, Destination, Envelope, Error, Result, Source};
+use ductstream_core::{Codec, Destination, Envelope, Error, MessageCodec, Result, Source};
 use ductstream_kafka::{KafkaDestination, KafkaSettings};
 use ductstream_object_store::ObjectStoreDestination;
 use ductstream_postgres::Spill;
@@ -13,7 +14,7 @@ use ductstream_postgres::source::PostgresSource;
 use ductstream_registry::RegistryClient;
 use ductstream_runner::{Components, FlowSettings};
 use ductstream_wire::envelope::debezium::Debezium;
-use ductstream_wire::{JsonLines, MessageMode, MessageShape, SchemaRegistrar, WireSettings};
+use ductstream_wire::{JsonLines, MessageMode, MessageShape, SchemaRegistrar, SharedMessages, WireSettings};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -68,13 +69,38 @@ impl FlowComponents {
     }
 
     fn build(&self) -> Result<Vec<(String, Box<dyn Destination>)>> {
+        let messages = self.message_codecs()?;
         let destinations = self.flow.destinations.iter().zip(&self.codecs);
         destinations
-            .map(|(settings, codec)| Ok((settings.name.to_string(), self.destination(settings, codec.clone())?)))
+            .map(|(settings, codec)| Ok((settings.name.to_string(), self.destination(settings, codec, &messages)?)))
             .collect()
     }
 
-    fn destination(&self, settings: &DestinationSettings, codec: Arc<dyn Codec>) -> Result<Box<dyn Destination>> {
+    /// What makes the messages of the flow's Kafka destinations. Those whose messages are alike share what makes them.
+    fn message_codecs(&self) -> Result<HashMap<MessageShape, Arc<dyn MessageCodec>>> {
+        let mut users = HashMap::<MessageShape, usize>::new();
+        for (settings, codec) in self.flow.destinations.iter().zip(&self.codecs) {
+            if let DestinationKind::Kafka(settings) = &settings.kind {
+                *users.entry(message_shape(settings, &**codec)).or_default() += 1;
+            }
+        }
+        let wire = wire_settings(&self.flow);
+        let codec = |(shape, users): (MessageShape, usize)| {
+            let registry = self.registry.clone().filter(|_| shape.mode == MessageMode::Record);
+            let codec = ductstream_wire::message_codec(shape, &wire, registry)?;
+            let codec = if users > 1 { Arc::new(SharedMessages::new(codec, users)) } else { codec };
+            Ok((shape, codec))
+        };
+        users.into_iter().map(codec).collect()
+    }
+
+    fn destination(
+        &self,
+        settings: &DestinationSettings,
+        codec: &Arc<dyn Codec>,
+        messages: &HashMap<MessageShape, Arc<dyn MessageCodec>>,
+    ) -> Result<Box<dyn Destination>> {
+        let codec = codec.clone();
         let name = settings.name.as_str();
         Ok(match settings.kind.clone() {
             DestinationKind::S3(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
@@ -82,11 +108,10 @@ impl FlowComponents {
             DestinationKind::Azure(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::File(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::Kafka(settings) => {
-                let wire = wire_settings(&self.flow);
-                let shape = message_shape(&settings, &*codec);
-                let registry = self.registry.clone().filter(|_| shape.mode == MessageMode::Record);
-                let messages = ductstream_wire::message_codec(shape, &wire, registry)?;
-                Box::new(KafkaDestination::new(name, settings, messages)?)
+                let messages = messages.get(&message_shape(&settings, &*codec));
+                let messages =
+                    messages.ok_or_else(|| Error::bug("a Kafka destination whose messages nothing makes"))?;
+                Box::new(KafkaDestination::new(name, settings, messages.clone())?)
             }
             DestinationKind::Stdout(settings) => {
                 let lines = match codec.envelope() {

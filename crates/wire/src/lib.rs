@@ -31,7 +31,7 @@ pub use avro::AvroCodec;
 pub use codec::build;
 pub use describe::{ConnectSchemas, Shapes, describe};
 pub use json::{DebeziumJson, JsonCodec, JsonLines};
-pub use message::{MessageMode, MessageShape, message_codec};
+pub use message::{MessageMode, MessageShape, SharedMessages, message_codec};
 pub use parquet::ParquetCodec;
 pub use proto::ProtoCodec;
 pub use registry::{SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject};

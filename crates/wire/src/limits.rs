@@ -34,5 +34,9 @@ pub(crate) const DICTIONARY_BYTES: usize = 128 << 10;
 /// were appended.
 pub(crate) const COMPRESS_BYTES: usize = 128 << 10;
 
+/// Bytes of messages that are kept for other destinations that send the same. About what the queues between source and destinations hold
+/// in front of one that keeps up.
+pub(crate) const SHARED_BYTES: usize = 8 << 20;
+
 const _: () = assert!(ROW_GROUP_ROWS as usize >= SLICE_ROWS && ROW_GROUP_BYTES as usize > SLICE_BYTES);
 const _: () = assert!(ZSTD_LEVEL >= ZSTD_LEVELS.0 && ZSTD_LEVEL <= ZSTD_LEVELS.1 && GZIP_LEVEL <= GZIP_LEVELS.1);

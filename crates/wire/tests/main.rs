@@ -12,5 +12,6 @@ mod suite {
     mod message;
     mod parquet;
     mod proto;
+    mod shared;
     mod types;
 }

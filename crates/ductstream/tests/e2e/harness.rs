@@ -70,6 +70,11 @@ impl Flow {
         self
     }
 
+    /// What the flow file says of the destinations.
+    pub(crate) fn destinations(&self) -> &str {
+        self.document.split_once("destinations:\n").unwrap().1
+    }
+
     /// Replaces a piece of the flow file.
     pub(crate) fn edit(&mut self, from: &str, to: &str) {
         assert!(self.document.contains(from), "{from:?} is not in the flow file:\n{}", self.document);

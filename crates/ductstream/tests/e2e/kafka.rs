@@ -292,6 +292,28 @@ async fn a_token_lets_the_flow_in_and_is_asked_for_again_before_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_brokers_get_the_same_messages() {
+    let (kafka, other) = tokio::join!(broker(Kafka::shared), broker(|| Arc::new(Kafka::start())));
+    let database = shop(18).await;
+    let (mut flow, prefix) = flow(&kafka, &database, "create_topics: true, tombstones: true");
+    let twin = flow.destinations().replace("name: bus", "name: twin").replace(kafka.address(), other.address());
+    flow.edit("destinations:\n", &format!("destinations:\n{twin}"));
+    flow.create().await;
+    database.execute("insert into shop select id, id, md5(id::text) from generate_series(1, 20000) id").await;
+    database.execute("update shop set n = n + 1 where id % 3 = 0").await;
+    database.execute("delete from shop where id % 5 = 0").await;
+    flow.drain().await;
+    let topic = format!("{prefix}public.shop");
+    let topics = &[topic.as_str()][..];
+    let (here, there) = tokio::join!(read(&kafka, topics), read(&other, topics));
+    let plain = |messages: &[Message]| -> Vec<_> {
+        messages.iter().map(|message| (message.key().map(str::to_owned), message.value())).collect()
+    };
+    assert_eq!(here.len(), 20_000 + 6_666 + 2 * 4_000);
+    assert!(plain(&here) == plain(&there), "the two brokers' messages differ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_has_expired_is_refused_with_the_remedy() {
     let kafka = broker(|| Arc::new(Kafka::secured_by(Certificates::expired()))).await;
     let database = shop(18).await;

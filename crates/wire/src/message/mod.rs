@@ -12,6 +12,7 @@
 
 mod batch;
 mod record;
+mod shared;
 
 use std::sync::Arc;
 
@@ -23,9 +24,10 @@ use batch::BatchCodec;
 use record::RecordCodec;
 
 pub(crate) use record::MessageEnds;
+pub use shared::SharedMessages;
 
 /// What messages are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MessageShape {
     /// The format of keys and values.
     pub format: WireFormat,
