@@ -1,12 +1,13 @@
-//! Whether files and source agree, as DuckDB reads the files and PostgreSQL its tables.
+//! Whether what arrived and the source agree, as readers that are not ours see the one and PostgreSQL the other.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::topics::Topics;
 use crate::postgres::Postgres;
 use crate::servers::python;
 
@@ -22,14 +23,16 @@ const COLUMNS: &str = "
     where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
     order by c.relname, a.attnum";
 
+/// A table of the source.
 #[derive(Debug)]
-struct Table {
+pub(super) struct Table {
     name: String,
-    columns: Vec<Column>,
+    /// In order.
+    pub(super) columns: Vec<Column>,
 }
 
-#[derive(Debug)]
-struct Column {
+#[derive(Debug, Serialize)]
+pub(super) struct Column {
     name: String,
     type_name: String,
     key: bool,
@@ -37,55 +40,77 @@ struct Column {
 
 /// What arrived of a table, in the order of the query's columns.
 #[derive(Debug, Deserialize)]
-struct Arrived {
+pub(super) struct Arrived {
     inserts: u64,
     updates: u64,
     deletes: u64,
     unchanged: u64,
+    /// Objects, or messages.
     objects: u64,
 }
 
 /// Rows, and a checksum over all their values.
-type Contents = (u64, Option<String>);
+pub(super) type Contents = (u64, Option<String>);
 
-/// Prints what arrived of each table and whether it adds up to what the source holds.
-pub(super) fn compare(postgres: &Postgres, database: &str, lake: &Path) -> Result<bool> {
+/// Prints what arrived of each table in files and whether it adds up to what the source holds.
+pub(super) fn compare_files(postgres: &Postgres, database: &str, lake: &Path) -> Result<bool> {
     let tables = tables(&postgres.query(database, COLUMNS)?)?;
     let queries: Vec<String> = tables.iter().flat_map(|table| [table.arrived(lake), table.folded(lake)]).collect();
     let mut answers = answer(&queries)?.into_iter();
+    let arrived = tables.iter().map(|_| Ok((one_row(answers.next())?, one_row(answers.next())?)));
+    compare(postgres, database, &tables, "objects", arrived.collect::<Result<_>>()?)
+}
+
+/// Prints what arrived of each table in topics and whether it adds up to what the source holds.
+pub(super) fn compare_topics(postgres: &Postgres, database: &str, topics: &Topics, out: &Path) -> Result<bool> {
+    let tables = tables(&postgres.query(database, COLUMNS)?)?;
+    let arrived = topics.arrived(&tables, out)?;
+    compare(postgres, database, &tables, "messages", arrived)
+}
+
+fn compare(
+    postgres: &Postgres,
+    database: &str,
+    tables: &[Table],
+    pieces: &str,
+    arrived: Vec<(Arrived, Contents)>,
+) -> Result<bool> {
     println!(
-        "\n    {:<12} {:>8} {:>8} {:>8} {:>10} {:>8} {:>12} {:>12}  checksum",
-        "table", "inserts", "updates", "deletes", "unchanged", "objects", "source rows", "folded rows"
+        "\n    {:<12} {:>8} {:>8} {:>8} {:>10} {pieces:>8} {:>12} {:>12}  checksum",
+        "table", "inserts", "updates", "deletes", "unchanged", "source rows", "folded rows"
     );
     let mut all = true;
-    for table in &tables {
-        let arrived: Arrived = one_row(answers.next())?;
-        let files: Contents = one_row(answers.next())?;
+    for (table, (arrived, folded)) in tables.iter().zip(arrived) {
         let source: Contents = serde_json::from_str(&postgres.query(database, &table.source())?)?;
-        all &= print(table, &arrived, &source, &files);
+        all &= print(table, &arrived, &source, &folded);
     }
     println!(
         "\n    unchanged: updates whose long value PostgreSQL did not send, because it is the same as before.\n    \
-         folded: the files' changes applied in order, per key; the checksum is over all values of all rows."
+         folded: the changes applied in order, per key; the checksum is over all values of all rows."
     );
     Ok(all)
 }
 
-fn print(table: &Table, arrived: &Arrived, source: &Contents, files: &Contents) -> bool {
+fn print(table: &Table, arrived: &Arrived, source: &Contents, folded: &Contents) -> bool {
     let Arrived { inserts, updates, deletes, unchanged, objects } = arrived;
-    let verdict = match (source == files, &files.1) {
+    let verdict = match (source == folded, &folded.1) {
         (true, Some(checksum)) => format!("{} agrees", &checksum[..8.min(checksum.len())]),
         (true, None) => "agrees (empty)".to_owned(),
         (false, _) => "DIFFERS".to_owned(),
     };
     println!(
         "    {:<12} {inserts:>8} {updates:>8} {deletes:>8} {unchanged:>10} {objects:>8} {:>12} {:>12}  {verdict}",
-        table.name, source.0, files.0
+        table.name, source.0, folded.0
     );
-    source == files
+    source == folded
 }
 
 impl Table {
+    /// The table's topic.
+    pub(super) fn topic(&self) -> String {
+        format!("public.{}", self.name)
+    }
+
     /// DuckDB's relation of a table's files.
     fn files(&self, lake: &Path) -> String {
         let pattern = lake.join(format!("public.{}/**/*.parquet", self.name));

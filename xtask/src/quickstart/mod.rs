@@ -1,6 +1,7 @@
-//! `cargo xtask quickstart`: real changes, from a real PostgreSQL, into Parquet files, in a minute.
+//! `cargo xtask quickstart`: real changes, from a real PostgreSQL, into Parquet files or a real Kafka, in a minute.
 
 mod agreement;
+mod topics;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::postgres::Postgres;
-use crate::workspace::{capture, root, run, say};
+use crate::workspace::{capture, root, run, say, show};
 use crate::{product, servers};
+use topics::Topics;
 
 const SHOP: &str = include_str!("shop.sql");
 const STOCK: &str = include_str!("stock.sql");
@@ -23,7 +25,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Streams a small live shop from a throwaway PostgreSQL into ./quickstart-out, and checks what arrived
 #[derive(Debug, clap::Args)]
 pub(crate) struct Quickstart {
-    /// Leave the server running afterwards, until Ctrl-C, and say how to go on
+    /// Into topics of a throwaway Kafka broker, instead of Parquet files
+    #[arg(long)]
+    kafka: bool,
+    /// Leave the servers running afterwards, until Ctrl-C, and say how to go on
     #[arg(long)]
     keep: bool,
     /// How long the shop is busy
@@ -36,10 +41,13 @@ impl Quickstart {
         say("building ductstream");
         let ductstream = product::build(false)?;
         servers::make_venv()?;
-        let shop = Shop::open(ductstream)?;
+        if self.kafka {
+            servers::fetch_kafka()?;
+        }
+        let shop = Shop::open(ductstream, self.kafka)?;
         shop.stream(self.seconds)?;
         if !shop.compare()? {
-            bail!("source and files differ: that is a bug, please report it with what is in {}", shop.out.display());
+            bail!("source and copy differ: that is a bug, please report it with what is in {}", shop.out.display());
         }
         if self.keep {
             shop.keep();
@@ -56,10 +64,20 @@ struct Shop {
     postgres: Postgres,
     out: PathBuf,
     flow: PathBuf,
+    place: Place,
+}
+
+/// Where the flow leads.
+#[derive(Debug)]
+enum Place {
+    /// A directory of files.
+    Lake(PathBuf),
+    /// A broker.
+    Topics(Topics),
 }
 
 impl Shop {
-    fn open(ductstream: PathBuf) -> Result<Self> {
+    fn open(ductstream: PathBuf, kafka: bool) -> Result<Self> {
         let out = root().join("quickstart-out");
         let flow = out.join("shop.yaml");
         clear(&out, &flow)?;
@@ -68,7 +86,8 @@ impl Shop {
         println!("    PostgreSQL {} at {}", postgres.version()?, postgres.url(DATABASE));
         postgres.query("postgres", &format!("create database {DATABASE}"))?;
         postgres.query(DATABASE, SHOP)?;
-        let shop = Self { ductstream, postgres, out, flow };
+        let place = if kafka { Place::Topics(topics()?) } else { Place::Lake(out.join("lake")) };
+        let shop = Self { ductstream, postgres, out, flow, place };
         fs::create_dir_all(&shop.out)?;
         fs::write(&shop.flow, shop.document())?;
         fs::write(shop.out.join("workload.sql"), WORKLOAD)?;
@@ -83,21 +102,10 @@ source:
   type: postgres
   url: {}
   tables: [\"public.*\"]
-format: parquet
-envelope: flat
-destinations:
-  - name: lake
-    type: file
-    path: {}
-    roll: {{bytes: 128MiB, age: 2s}}
-",
+{}",
             self.postgres.url(DATABASE),
-            self.lake().display()
+            self.place.document(),
         )
-    }
-
-    fn lake(&self) -> PathBuf {
-        self.out.join("lake")
     }
 
     /// Runs the flow while the shop is busy, stops it, and starts it again for what is left.
@@ -110,7 +118,14 @@ destinations:
         let mut flow = Running(self.run_command().spawn().context("starting ductstream")?);
         self.wait_for_slot(&mut flow)?;
         self.postgres.query(DATABASE, STOCK)?;
-        self.be_busy(seconds)?;
+        std::thread::scope(|scope| {
+            let busy = scope.spawn(|| self.be_busy(seconds));
+            if let Place::Topics(topics) = &self.place {
+                say("the first messages of topic public.orders, as Kafka's console consumer prints them");
+                topics.show("public.orders")?;
+            }
+            busy.join().unwrap_or_else(|_| bail!("the shop's customers have gone"))
+        })?;
         say("stopping it with SIGTERM: it drains what it has read, stores its checkpoint and exits with 0");
         flow.terminate()?;
         say("ductstream run quickstart-out/shop.yaml --until-idle: resumes at the checkpoint, and ends with the WAL");
@@ -147,19 +162,58 @@ destinations:
     }
 
     fn compare(&self) -> Result<bool> {
-        say("reading the Parquet files back with DuckDB, and comparing with the source");
-        agreement::compare(&self.postgres, DATABASE, &self.lake())
+        match &self.place {
+            Place::Lake(lake) => {
+                say("reading the Parquet files back with DuckDB, and comparing with the source");
+                agreement::compare_files(&self.postgres, DATABASE, lake)
+            }
+            Place::Topics(topics) => {
+                say("reading the topics with Confluent's Python client, and comparing with the source");
+                agreement::compare_topics(&self.postgres, DATABASE, topics, &self.out)
+            }
+        }
     }
 
     fn keep(&self) -> ! {
         let (ductstream, url) = (self.ductstream.display(), self.postgres.url(DATABASE));
         let (flow, state, psql) = (self.flow.display(), self.out.join("state"), self.postgres.client("psql"));
-        say("the server runs until Ctrl-C; in other terminals, for example:");
+        say("the servers run until Ctrl-C; in other terminals, for example:");
         println!("    {} '{url}'", psql.get_program().display());
         println!("    {ductstream} tail '{url}'");
         println!("    {ductstream} run {flow} --state {}", state.display());
+        if let Place::Topics(topics) = &self.place {
+            println!("    {}", show(&topics.console_consumer("public.orders")));
+        }
         loop {
             std::thread::park();
+        }
+    }
+}
+
+fn topics() -> Result<Topics> {
+    say("starting a throwaway Kafka broker");
+    let topics = Topics::open()?;
+    println!("    Kafka at {}", topics.address());
+    Ok(topics)
+}
+
+impl Place {
+    /// The flow file from `format` on.
+    fn document(&self) -> String {
+        match self {
+            Self::Topics(topics) => topics.document(),
+            Self::Lake(lake) => format!(
+                "\
+format: parquet
+envelope: flat
+destinations:
+  - name: lake
+    type: file
+    path: {}
+    roll: {{bytes: 128MiB, age: 2s}}
+",
+                lake.display()
+            ),
         }
     }
 }
