@@ -8,6 +8,7 @@ use rdkafka::admin::AdminClient;
 use rdkafka::bindings;
 use rdkafka::client::{ClientContext, DefaultClientContext, OAuthToken};
 use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde::Deserialize;
 
@@ -100,6 +101,13 @@ impl ClientContext for ReaderCallbacks {
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, BoxError> {
         generate(self.0.as_ref())
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a topic is what is looked for.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::error!(%error, reason, "librdkafka");
+        }
     }
 }
 
