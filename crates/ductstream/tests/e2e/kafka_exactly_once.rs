@@ -37,31 +37,6 @@ async fn changes(kafka: &Arc<Kafka>, topic: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_under_load_at_any_moment_it_delivers_every_change_once_to_topics() {
-    let kafka = broker(Kafka::shared).await;
-    let database = shop(18).await;
-    let (flow, prefix) =
-        flow(&kafka, &database, "exactly_once: {transaction_age: 20ms}, create_topics: {partitions: 3}");
-    let topic = format!("{prefix}public.shop");
-    flow.create().await;
-    work(&database, 0).await;
-    flow.drain().await;
-    for round in 0..6 {
-        let mut run = flow.start();
-        let before = changes(&kafka, &topic).await;
-        work(&database, round * 2 + 1).await;
-        // Some rounds are killed after a commit, some wherever they are.
-        if round % 2 == 0 {
-            eventually_within(PATIENCE, "more changes", || async { changes(&kafka, &topic).await > before }).await;
-        }
-        work(&database, round * 2 + 2).await;
-        run.kill().await.unwrap();
-    }
-    flow.drain().await;
-    agrees(&kafka, &topic, &database, &flow).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_between_any_two_effects_loses_and_doubles_nothing_in_topics() {
     let points = [
         ("kafka::before_commit", "2*off->panic"),
