@@ -76,6 +76,16 @@ impl Unchanged {
         self.bits.value(row * self.columns + column)
     }
 
+    /// How many columns each row has a bit for.
+    pub fn column_count(&self) -> usize {
+        self.columns
+    }
+
+    /// The bits as [`new`](Self::new) takes them.
+    pub fn bits(&self) -> &BooleanBuffer {
+        &self.bits
+    }
+
     fn since_row(&self, row: usize) -> Self {
         let from = row * self.columns;
         Self { columns: self.columns, bits: self.bits.slice(from, self.bits.len() - from) }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Durable, Lsn, Position, Result, TableName};
+use crate::{Durable, Lsn, Position, Queued, Result, TableName};
 
 /// What tells one source from another that answers at the same address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +40,27 @@ pub struct DestinationCheckpoint {
     /// The position that the destination itself stores with the data, for those that do. At the next start it must report this one or
     /// a later one: less means that data which was durable is gone.
     pub stored: Option<Position>,
+    /// Of a destination with an outbox: every record before this survives a crash there or in the outbox. The source need not send
+    /// those again. Never counts as durable in the destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<Position>,
 }
 
-/// Every record of the flow before `position` is durable in every destination.
+impl DestinationCheckpoint {
+    /// Nothing is owed before `position`.
+    pub fn begin(position: Position) -> Self {
+        Self { position, stored: None, queued: None }
+    }
+
+    /// What the source need not send again for this destination's sake: the later of what is durable and what is queued.
+    pub fn held(&self) -> Position {
+        self.queued.map_or(self.position, |queued| queued.max(self.position))
+    }
+}
+
+/// Every record of the flow before `position` is durable in every destination, or in the outbox of one that has an outbox.
 ///
-/// A checkpoint moves only by a [`Durable`], which only a destination hands out.
+/// A checkpoint moves only by a [`Durable`], which only a destination hands out, or a [`Queued`], which only an outbox does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
@@ -67,7 +83,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// The checkpoint of a flow that begins at `position`: nothing is owed before it.
     pub fn begin(source: SourceIdentity, position: Position, destinations: impl IntoIterator<Item = String>) -> Self {
-        let start = DestinationCheckpoint { position, stored: None };
+        let start = DestinationCheckpoint::begin(position);
         let destinations = destinations.into_iter().map(|name| (name, start.clone())).collect();
         Self {
             source,
@@ -84,7 +100,19 @@ impl Checkpoint {
         let Some(entry) = self.destinations.get_mut(destination) else { return false };
         entry.position = entry.position.max(durable.position());
         entry.stored = entry.stored.max(durable.stored());
-        let reached = self.destinations.values().map(|entry| entry.position).min().unwrap_or(self.position);
+        self.reach()
+    }
+
+    /// Takes over what `destination`'s outbox holds. Returns whether the flow's own position moved. Never moves back, and never says that
+    /// anything is durable in the destination itself.
+    pub fn queue(&mut self, destination: &str, queued: Queued) -> bool {
+        let Some(entry) = self.destinations.get_mut(destination) else { return false };
+        entry.queued = entry.queued.max(Some(queued.position()));
+        self.reach()
+    }
+
+    fn reach(&mut self) -> bool {
+        let reached = self.destinations.values().map(DestinationCheckpoint::held).min().unwrap_or(self.position);
         let moved = reached > self.position;
         self.position = self.position.max(reached);
         moved
@@ -162,6 +190,24 @@ mod tests {
         assert!(!checkpoint.advance("b", &Durable::up_to(at(5))));
         assert!(!checkpoint.advance("unknown", &Durable::up_to(at(99))));
         assert_eq!(checkpoint.acknowledge_lsn(), Lsn(20));
+    }
+
+    #[test]
+    fn a_queued_position_lets_the_flow_go_on_and_is_never_taken_for_a_durable_one() {
+        let source =
+            SourceIdentity { system_identifier: "1".into(), timeline: 1, database: "d".into(), slot: "s".into() };
+        let at = |lsn| Position::start_of(Lsn(lsn));
+        let mut checkpoint = Checkpoint::begin(source, at(10), ["primary".to_owned(), "other".to_owned()]);
+        assert!(!checkpoint.queue("other", Queued::up_to(at(30))), "the primary has not made it durable");
+        assert!(checkpoint.advance("primary", &Durable::up_to(at(20))));
+        assert!(checkpoint.advance("primary", &Durable::up_to(at(50))));
+        assert_eq!(checkpoint.position, at(30), "the outbox holds no more");
+        assert!(!checkpoint.queue("other", Queued::up_to(at(25))));
+        assert!(!checkpoint.queue("unknown", Queued::up_to(at(99))));
+        let other = &checkpoint.destinations["other"];
+        assert_eq!((other.position, other.queued), (at(10), Some(at(30))));
+        assert!(checkpoint.advance("other", &Durable::up_to(at(40))), "a destination may be ahead of its outbox");
+        assert_eq!((checkpoint.position, checkpoint.destinations["other"].held()), (at(40), at(40)));
     }
 
     #[test]

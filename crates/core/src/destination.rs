@@ -55,6 +55,23 @@ impl Durable {
     }
 }
 
+/// Every record before this bound survives a crash in a destination's outbox: the source need not send it again. Says nothing about
+/// the destination itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Queued(Position);
+
+impl Queued {
+    /// Says that every record before `position` survives a crash in the outbox. Only an outbox may say so, after the fact.
+    pub fn up_to(position: Position) -> Self {
+        Self(position)
+    }
+
+    /// The bound.
+    pub fn position(self) -> Position {
+        self.0
+    }
+}
+
 /// What a destination can do. A flow is admitted only when its settings fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {

@@ -25,7 +25,7 @@ mod units;
 pub use batch::{Barrier, ChangeBatch, LogicalMessage, OldImage, Op, Record, Run, TableChunk, Unchanged};
 pub use checkpoint::{Checkpoint, CheckpointStore, Created, DestinationCheckpoint, SchemaRecord, SourceIdentity};
 pub use codec::{Codec, Envelope, ObjectEncoder, WireFormat};
-pub use destination::{Accepted, Capabilities, Destination, DestinationStart, DestinationStatus, Durable};
+pub use destination::{Accepted, Capabilities, Destination, DestinationStart, DestinationStatus, Durable, Queued};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use finding::{Finding, Severity};
 pub use message::{MessageCodec, MessageEncoder, MessageSpan, Messages};

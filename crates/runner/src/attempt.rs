@@ -169,7 +169,7 @@ fn continue_from(stored: Option<Checkpoint>, opened: &SourceOpened, names: &[Str
     checkpoint.created = opened.created.clone();
     checkpoint.publications = opened.publications.clone();
     // A destination that is new to the flow begins where the flow stands.
-    let begin = DestinationCheckpoint { position: checkpoint.position, stored: None };
+    let begin = DestinationCheckpoint::begin(checkpoint.position);
     checkpoint.destinations.retain(|name, _| names.contains(name));
     for name in names {
         checkpoint.destinations.entry(name.clone()).or_insert_with(|| begin.clone());

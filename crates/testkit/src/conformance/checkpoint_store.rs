@@ -55,7 +55,7 @@ async fn an_unknown_flow_has_nothing(store: &dyn CheckpointStore) {
 
 async fn a_checkpoint_reads_back_whole_through_another_handle(one: &dyn CheckpointStore, other: &dyn CheckpointStore) {
     let stored = Position::new(Lsn(u64::MAX - 1), u64::MAX);
-    let destination = DestinationCheckpoint { position: at(u64::MAX), stored: Some(stored) };
+    let destination = DestinationCheckpoint { position: at(u64::MAX), stored: Some(stored), queued: Some(at(7)) };
     let checkpoint = Checkpoint {
         source: source("s"),
         position: Position::new(Lsn(0x16_B374_D848), 7),
@@ -210,7 +210,7 @@ fn at(lsn: u64) -> Position {
 }
 
 fn begin(lsn: u64) -> DestinationCheckpoint {
-    DestinationCheckpoint { position: at(lsn), stored: None }
+    DestinationCheckpoint::begin(at(lsn))
 }
 
 fn source(slot: &str) -> SourceIdentity {
