@@ -10,6 +10,7 @@
 mod attempt;
 mod checkpointer;
 mod deliver;
+pub mod outbox;
 mod read;
 mod retry;
 mod runner;
