@@ -87,6 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_without_outboxes_is_written_and_read_as_before_there_were_any() {
+        let source =
+            SourceIdentity { system_identifier: "1".into(), timeline: 1, database: "d".into(), slot: "s".into() };
+        let written = Checkpoint::begin(source, Position::start_of(Lsn(9)), ["lake".to_owned()]);
+        let document = write(&written).unwrap();
+        assert!(document.contains(r#""lake":{"position":{"commit_lsn":"0/9","seq":0},"stored":null}"#), "{document}");
+        assert_eq!(read("orders", &document).unwrap(), written);
+    }
+
+    #[test]
     fn an_unreadable_checkpoint_is_never_overwritten() {
         let source =
             SourceIdentity { system_identifier: "1".into(), timeline: 1, database: "d".into(), slot: "s".into() };
