@@ -79,7 +79,7 @@ impl Outbox {
     /// [`ErrorKind::Resync`](ductstream_core::ErrorKind::Resync) when it holds less than `start.queued`, with the remedy.
     pub fn open(settings: OutboxSettings, start: OutboxStart) -> Result<Self> {
         let directory = &settings.directory;
-        std::fs::create_dir_all(directory).map_err(|error| failed("create", directory, error))?;
+        segment::create_directory(directory).map_err(|error| failed("create", directory, error))?;
         let (segments, rest) = scan(directory, start)?;
         let end = segments.back().map_or(start.durable, |segment| segment.end);
         if end < start.queued {

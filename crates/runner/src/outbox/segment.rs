@@ -240,6 +240,19 @@ fn path(directory: &Path, begin: Position) -> PathBuf {
     directory.join(format!("{}.{EXTENSION}", begin.object_name()))
 }
 
+/// Creates the directory, with those above it, so that it survives a crash.
+pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
+    let above = directory.ancestors().skip(1);
+    let missing = above.take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+    // The directory itself always: it may have been made by a process that crashed before this.
+    let entries: Vec<&Path> = std::iter::once(directory).chain(missing).collect();
+    std::fs::create_dir_all(directory)?;
+    for parent in entries.into_iter().filter_map(Path::parent) {
+        sync_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    Ok(())
+}
+
 /// Makes the creation and the removal of files survive a crash.
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
