@@ -12,7 +12,7 @@ use ductstream_postgres::Spill;
 use ductstream_postgres::connect::ConnectionSettings;
 use ductstream_postgres::source::PostgresSource;
 use ductstream_registry::RegistryClient;
-use ductstream_runner::{Components, FlowSettings};
+use ductstream_runner::{Ack, Components, FlowSettings, OutboxesSettings};
 use ductstream_wire::envelope::debezium::Debezium;
 use ductstream_wire::{JsonLines, MessageMode, MessageShape, SchemaRegistrar, SharedMessages, WireSettings};
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connectors::admit;
 use crate::destination::{NullDestination, SharedOutput, StdoutDestination};
-use crate::flow::{DestinationKind, DestinationSettings, Flow, SourceKind};
+use crate::flow::{self, DestinationKind, DestinationSettings, Flow, SourceKind};
 
 /// A flow's source, codec and destinations.
 pub struct FlowComponents {
@@ -62,10 +62,19 @@ impl FlowComponents {
         self
     }
 
-    /// How the runner runs the flow.
-    pub fn runner_settings(&self) -> FlowSettings {
+    /// How the runner runs the flow, whose outboxes lie in `outboxes`.
+    pub fn runner_settings(&self, outboxes: PathBuf) -> FlowSettings {
         let flow = &self.flow;
-        FlowSettings { name: flow.name.to_string(), memory_limit: flow.memory_limit, retry: flow.retry }
+        FlowSettings {
+            name: flow.name.to_string(),
+            memory_limit: flow.memory_limit,
+            retry: flow.retry,
+            ack: match &flow.ack {
+                flow::Ack::All => Ack::All,
+                flow::Ack::Primary(settings) => Ack::Primary(settings.primary.to_string()),
+            },
+            outboxes: OutboxesSettings { directory: outboxes, budget: flow.ack.outbox().budget },
+        }
     }
 
     fn build(&self) -> Result<Vec<(String, Box<dyn Destination>)>> {
@@ -138,6 +147,13 @@ impl Components for FlowComponents {
 
     async fn destinations(&self) -> Result<Vec<(String, Box<dyn Destination>)>> {
         self.build()
+    }
+
+    async fn destination(&self, name: &str) -> Result<Box<dyn Destination>> {
+        let mut destinations = self.flow.destinations.iter().zip(&self.codecs);
+        let named = destinations.find(|(settings, _)| settings.name.as_str() == name);
+        let (settings, codec) = named.ok_or_else(|| Error::bug(format!("the flow has no destination {name}")))?;
+        FlowComponents::destination(self, settings, codec.clone())
     }
 }
 

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use ductstream_core::{
-    Acknowledge, Checkpoint, Destination, DestinationCheckpoint, DestinationStart, Durable, Error, Lsn, Position,
-    Result, Source, SourceOpened, SourceStart,
-};
+use ductstream_core::{Acknowledge, Checkpoint, Error, Lsn, Position, Result, Source, SourceStart};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpointer::Checkpointer;
 use crate::deliver::Delivery;
+use crate::follow::{Follower, catch_up};
+use crate::opening::{Origin, continue_from, known, owed, remove_outboxes};
 use crate::read::Reader;
 use crate::settings::{QUEUED_BATCHES, SMALLEST_MEMORY_LIMIT};
 use crate::{Phase, Runner, Until};
@@ -26,6 +25,19 @@ pub(crate) struct Attempt<'a> {
 
 /// A task that does not outlive the attempt.
 struct Task<T>(JoinHandle<Result<T>>);
+
+/// What is ready to begin.
+struct Opened {
+    wal_end: Lsn,
+    /// Where the source begins.
+    from: Position,
+    checkpoint: Checkpoint,
+    origin: Arc<Origin>,
+    /// The destinations that decide the checkpoint.
+    deliveries: Vec<Delivery>,
+    /// Those that follow.
+    followers: Vec<Follower>,
+}
 
 impl<T: Send + 'static> Task<T> {
     fn spawn(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
@@ -65,19 +77,19 @@ impl<'a> Attempt<'a> {
             () = self.stop.cancelled() => None,
             opened = Self::open(self.runner, &mut source) => Some(opened?),
         };
-        let Some((wal_end, checkpoint, destinations)) = opened else {
+        let Some(opened) = opened else {
             // Stopping while still connecting leaves nothing to drain, but perhaps something half made.
             source.close().await?;
             let stored = self.runner.store.load(&self.runner.settings.name).await?;
             return Ok(stored.map(|checkpoint| checkpoint.position).unwrap_or_default());
         };
         if self.until == Until::Idle {
-            self.target.get_or_insert(wal_end);
+            self.target.get_or_insert(opened.wal_end);
         }
-        self.stream(source, checkpoint, destinations).await
+        self.stream(source, opened).await
     }
 
-    async fn open(runner: &Runner, source: &mut Box<dyn Source>) -> Result<(Lsn, Checkpoint, Vec<Delivery>)> {
+    async fn open(runner: &Runner, source: &mut Box<dyn Source>) -> Result<Opened> {
         let flow = &runner.settings.name;
         let start =
             SourceStart { checkpoint: runner.store.load(flow).await?, schemas: runner.store.schemas(flow).await? };
@@ -91,37 +103,44 @@ impl<'a> Attempt<'a> {
         }
         let opened = source.open(start).await?;
         let names: Vec<String> = destinations.iter().map(|(name, _)| name.clone()).collect();
-        let mut checkpoint = continue_from(stored.clone(), &opened, &names);
+        let mut checkpoint = continue_from(stored.clone(), &opened, &names)?;
         if stored.as_ref() != Some(&checkpoint) {
             runner.store.store(flow, &checkpoint).await?;
         }
-        let mut deliveries = Vec::with_capacity(destinations.len());
-        for (name, destination) in destinations {
-            let is_first = stored.is_none();
-            deliveries.push(open_destination(runner, &mut checkpoint, &opened, (name, destination), is_first).await?);
+        let origin = Arc::new(Origin::new(flow, &opened, stored.is_none()));
+        for name in owed(&runner.settings, &checkpoint) {
+            catch_up(runner, &origin, &name, &mut checkpoint).await?;
+        }
+        let (mut deliveries, mut followers) = (Vec::with_capacity(destinations.len()), Vec::new());
+        for (name, mut destination) in destinations {
+            let known = known(&checkpoint, &name)?;
+            if runner.settings.follows(&name) {
+                followers.push(Follower::open(&runner.settings, &name, known).await?);
+                continue;
+            }
+            let durable = origin.open(&name, &mut destination, &known).await?;
+            checkpoint.advance(&name, &durable);
+            deliveries.push(Delivery { name, destination, from: durable.position() });
         }
         // Not before every destination agrees to go on there: a flow that is pointed back at the server it came from must find its
         // checkpoint as it was.
         checkpoint.source = opened.identity.clone();
-        let from = deliveries.iter().map(|delivery| delivery.from).min().unwrap_or(checkpoint.position);
+        let starts = deliveries.iter().map(|delivery| delivery.from).chain(followers.iter().map(|it| it.from));
+        let from = starts.min().unwrap_or(checkpoint.position);
         // Stored before the source begins, for a source acknowledges where it begins.
         runner.store.store(flow, &checkpoint).await?;
+        remove_outboxes(runner, &names).await?;
         source.begin(from).await?;
         runner.board.checkpoint(&checkpoint);
-        Ok((opened.wal_end, checkpoint, deliveries))
+        Ok(Opened { wal_end: opened.wal_end, from, checkpoint, origin, deliveries, followers })
     }
 
-    async fn stream(
-        &mut self,
-        source: Box<dyn Source>,
-        checkpoint: Checkpoint,
-        deliveries: Vec<Delivery>,
-    ) -> Result<Position> {
+    async fn stream(&mut self, source: Box<dyn Source>, opened: Opened) -> Result<Position> {
         let runner = self.runner;
+        let Opened { from, checkpoint, origin, deliveries, followers, .. } = opened;
         runner.board.begin();
         runner.board.phase(Phase::Running);
         tracing::info!(flow = runner.settings.name, position = %checkpoint.position, "streaming");
-        let from = deliveries.iter().map(|delivery| delivery.from).min().unwrap_or(checkpoint.position);
         let acknowledge: Arc<dyn Acknowledge> = source.acknowledger();
         let (durable_tx, durable_rx) = mpsc::unbounded_channel();
         let flushes = watch::Sender::new(acknowledge.status().flush_requests);
@@ -137,6 +156,13 @@ impl<'a> Attempt<'a> {
                 flushes.subscribe(),
             )));
         }
+        let mut stored = Vec::with_capacity(followers.len());
+        for follower in followers {
+            let started = follower.start(runner, origin.clone(), durable_tx.clone(), self.stop);
+            queues.push(started.queue);
+            stored.push(started.stored);
+            tasks.extend(started.tasks.into_iter().map(Task::spawn));
+        }
         drop(durable_tx);
         let limit = runner.settings.memory_limit.0.max(SMALLEST_MEMORY_LIMIT);
         let reader = Reader {
@@ -150,7 +176,7 @@ impl<'a> Attempt<'a> {
             target: *self.target,
         };
         let mut reader = Task::spawn(reader.run(self.stop.clone()));
-        let checkpointer = Checkpointer { runner, checkpoint, acknowledge, flushes };
+        let checkpointer = Checkpointer { runner, checkpoint, acknowledge, flushes, followers: stored };
 
         // The reader ends first (stop, target or error), which closes the queues; then the destinations flush and end, which closes the
         // channel of durable reports; then the checkpointer has stored the last of them.
@@ -160,50 +186,4 @@ impl<'a> Attempt<'a> {
         source.close().await?;
         Ok(position)
     }
-}
-
-/// The checkpoint to go on from: the stored one with today's destinations, or the first.
-fn continue_from(stored: Option<Checkpoint>, opened: &SourceOpened, names: &[String]) -> Checkpoint {
-    let mut checkpoint =
-        stored.unwrap_or_else(|| Checkpoint::begin(opened.identity.clone(), opened.position, names.iter().cloned()));
-    checkpoint.created = opened.created.clone();
-    checkpoint.publications = opened.publications.clone();
-    // A destination that is new to the flow begins where the flow stands.
-    let begin = DestinationCheckpoint::begin(checkpoint.position);
-    checkpoint.destinations.retain(|name, _| names.contains(name));
-    for name in names {
-        checkpoint.destinations.entry(name.clone()).or_insert_with(|| begin.clone());
-    }
-    checkpoint
-}
-
-async fn open_destination(
-    runner: &Runner,
-    checkpoint: &mut Checkpoint,
-    opened: &SourceOpened,
-    (name, mut destination): (String, Box<dyn Destination>),
-    is_first: bool,
-) -> Result<Delivery> {
-    let known = checkpoint.destinations.get(&name).cloned();
-    let known = known.ok_or_else(|| Error::bug(format!("destination {name} has no checkpoint")))?;
-    let start = DestinationStart {
-        flow: runner.settings.name.clone(),
-        source: opened.identity.clone(),
-        ancestors: opened.ancestors.clone(),
-        position: known.position,
-        stored: known.stored,
-    };
-    let resume = destination.open(&start).await.map_err(|error| error.context(format_args!("destination {name}")))?;
-    if let Some(last) = resume.filter(|last| !is_first && known.stored.is_none() && *last < known.position) {
-        // It was the flow's before, was taken out, and missed what came meanwhile.
-        return Err(Error::resync(format!(
-            "destination {name} holds this flow's changes up to {last}, and the flow stands at {}: it missed those between",
-            known.position
-        ))
-        .with_remedy("set its `prefix` to an empty one, and bring it up to date from the tables"));
-    }
-    // A crash between durable and checkpointed leaves the destination ahead of the store.
-    let from = known.position.max(resume.unwrap_or_default());
-    checkpoint.advance(&name, &Durable::up_to(from).with_stored(resume));
-    Ok(Delivery { name, destination, from })
 }

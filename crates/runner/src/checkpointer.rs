@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::Runner;
-use crate::deliver::Report;
+use crate::deliver::{Reached, Report};
+use crate::follow::Stored;
 use crate::settings::{CHECKPOINT_INTERVAL, STATUS_INTERVAL, STORE_LIMIT};
 
 pub(crate) struct Checkpointer<'a> {
@@ -17,6 +18,8 @@ pub(crate) struct Checkpointer<'a> {
     pub(crate) acknowledge: Arc<dyn Acknowledge>,
     /// How often the source's server has asked for a flush: what the destinations answer.
     pub(crate) flushes: watch::Sender<u64>,
+    /// The destinations with outboxes, which want to know what the stored checkpoint says of them.
+    pub(crate) followers: Vec<Stored>,
 }
 
 impl Checkpointer<'_> {
@@ -57,7 +60,11 @@ impl Checkpointer<'_> {
     /// Whether there is something new to store.
     fn take(&mut self, report: &Report) -> bool {
         let before = self.checkpoint.destinations.get(&report.destination).cloned();
-        if self.checkpoint.advance(&report.destination, &report.durable) {
+        let moved = match &report.reached {
+            Reached::Durable(durable) => self.checkpoint.advance(&report.destination, durable),
+            Reached::Queued(queued) => self.checkpoint.queue(&report.destination, *queued),
+        };
+        if moved {
             self.checkpoint.commit_time = report.commit_time.max(self.checkpoint.commit_time);
         }
         self.checkpoint.destinations.get(&report.destination) != before.as_ref()
@@ -71,6 +78,7 @@ impl Checkpointer<'_> {
         self.acknowledge.acknowledge(self.checkpoint.position);
         fail_point!("runner::acknowledged", |_| std::process::abort());
         self.runner.board.checkpoint(&self.checkpoint);
+        self.followers.iter().for_each(|follower| follower.tell(&self.checkpoint));
         Ok(())
     }
 }

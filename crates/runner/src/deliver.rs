@@ -2,18 +2,27 @@
 
 use std::sync::Arc;
 
-use ductstream_core::{Accepted, ChangeBatch, Destination, Durable, Error, Position, Result};
+use ductstream_core::{Accepted, ChangeBatch, Destination, Durable, Error, Position, Queued, Result};
 use tokio::sync::{mpsc, watch};
 
 use crate::read::InFlight;
 use crate::settings::STATUS_INTERVAL;
 use crate::status::StatusBoard;
 
-/// What a destination made durable, with the commit time that belongs to it.
+/// What survives a crash now, with the commit time that belongs to it.
 pub(crate) struct Report {
     pub(crate) destination: String,
-    pub(crate) durable: Durable,
+    pub(crate) reached: Reached,
     pub(crate) commit_time: Option<i64>,
+}
+
+/// Where it survives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reached {
+    /// In the destination.
+    Durable(Durable),
+    /// In the destination's outbox.
+    Queued(Queued),
 }
 
 pub(crate) struct Delivery {
@@ -79,7 +88,7 @@ impl Delivery {
     fn report(&self, durable: Durable, ends: &mut CommitTimes, reports: &mpsc::UnboundedSender<Report>) {
         let commit_time = ends.reached(durable.position());
         // Nobody listens any more when the attempt is over; the next one repeats what was not stored.
-        let _ = reports.send(Report { destination: self.name.clone(), durable, commit_time });
+        let _ = reports.send(Report { destination: self.name.clone(), reached: Reached::Durable(durable), commit_time });
     }
 
     fn failed(&self, error: Error) -> Error {

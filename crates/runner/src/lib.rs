@@ -1,7 +1,8 @@
 //! The data plane's loop: reads batches from a source, hands them to every destination, stores checkpoints, acknowledges.
 //!
 //! One order of effects, and no other: every destination durable up to P, then the checkpoint P stored, then P acknowledged
-//! to the source. The loop is crash-only: whatever fails with [`ErrorKind::Retry`](ductstream_core::ErrorKind::Retry), the whole
+//! to the source. With the ack policy `primary`, "durable in its outbox" stands for the other destinations, which follow at their own pace
+//! (`follow`). The loop is crash-only: whatever fails with [`ErrorKind::Retry`](ductstream_core::ErrorKind::Retry), the whole
 //! pipeline is dropped and built again from the last stored checkpoint, after a pause that grows to a cap. The path that
 //! repairs a crash is the path that repairs a lost connection.
 //!
@@ -10,6 +11,8 @@
 mod attempt;
 mod checkpointer;
 mod deliver;
+mod follow;
+mod opening;
 pub mod outbox;
 mod read;
 mod retry;
@@ -19,5 +22,5 @@ mod status;
 
 pub use retry::{Backoff, RetrySettings};
 pub use runner::{Components, Runner, Summary, Until};
-pub use settings::FlowSettings;
-pub use status::{FlowStatus, Phase, TableStatus};
+pub use settings::{Ack, FlowSettings, OutboxesSettings};
+pub use status::{FlowStatus, OutboxStatus, Phase, TableStatus};

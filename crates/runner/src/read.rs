@@ -20,7 +20,15 @@ pub(crate) fn permits(bytes: u64) -> usize {
 #[derive(Clone)]
 pub(crate) struct InFlight {
     pub(crate) batch: Arc<ChangeBatch>,
-    _memory: Arc<OwnedSemaphorePermit>,
+    _memory: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl InFlight {
+    /// A batch that was read back from an outbox. Memory for those is bounded by how few there are, not by the flow's limit: the limit may
+    /// be used up by batches that wait for the very room that this one is read to make.
+    pub(crate) fn read_back(batch: ChangeBatch) -> Self {
+        Self { batch: Arc::new(batch), _memory: None }
+    }
 }
 
 pub(crate) struct Reader {
@@ -66,7 +74,7 @@ impl Reader {
         self.board.read(&batch);
         let share = permits(batch.memory_bytes() as u64).clamp(1, limit) as u32;
         let memory = self.memory.clone().acquire_many_owned(share).await.map_err(closed)?;
-        let in_flight = InFlight { batch: Arc::new(batch), _memory: Arc::new(memory) };
+        let in_flight = InFlight { batch: Arc::new(batch), _memory: Some(Arc::new(memory)) };
         for queue in &self.queues {
             // A closed queue means that its destination failed; its own task reports why.
             if queue.send(in_flight.clone()).await.is_err() {

@@ -19,6 +19,9 @@ pub trait Components: Send + Sync {
 
     /// New destinations, each with its name. Never empty, names unique, the same names every time.
     async fn destinations(&self) -> Result<Vec<(String, Box<dyn Destination>)>>;
+
+    /// A new destination of that name, one of those that [`destinations`](Self::destinations) builds.
+    async fn destination(&self, name: &str) -> Result<Box<dyn Destination>>;
 }
 
 /// When a run ends by itself.

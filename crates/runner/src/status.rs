@@ -35,6 +35,25 @@ pub struct TableStatus {
     pub bytes: u64,
 }
 
+/// A destination's outbox: what the destination is still owed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OutboxStatus {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Bytes that it may take.
+    pub budget_bytes: u64,
+    /// Whether the budget is used up: the flow waits for the destination.
+    pub is_full: bool,
+    /// Everything before this survives a crash in the outbox or the destination.
+    pub queued: Position,
+    /// Everything before this is durable in the destination.
+    pub durable: Position,
+    /// The destination's last error, while it is tried again.
+    pub error: Option<String>,
+    /// How often the destination has failed so far.
+    pub retries: u64,
+}
+
 /// A flow's status, at one moment. Counters begin at the start of this process.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct FlowStatus {
@@ -67,6 +86,8 @@ pub struct FlowStatus {
     pub tables: BTreeMap<String, TableStatus>,
     /// Per destination, by name.
     pub destinations: BTreeMap<String, DestinationStatus>,
+    /// The outboxes, by destination: of those that follow the primary.
+    pub outboxes: BTreeMap<String, OutboxStatus>,
 }
 
 /// Where the parts of the loop write their share of the status.
@@ -153,6 +174,11 @@ impl StatusBoard {
                 status.lag_bytes = status.wal_end.bytes_since(position.commit_lsn);
             }
         });
+    }
+
+    /// Changes what is shown of the outbox of the destination `name`.
+    pub(crate) fn outbox(&self, name: &str, change: impl FnOnce(&mut OutboxStatus)) {
+        self.status.send_modify(|status| change(status.outboxes.entry(name.to_owned()).or_default()));
     }
 
     pub(crate) fn destination(&self, name: &str, destination: DestinationStatus) {

@@ -9,16 +9,24 @@ use async_trait::async_trait;
 use ductstream_core::{
     Barrier, ByteSize, ChangeBatch, CheckpointStore, Destination, Error, ErrorKind, Lsn, Position, Result, Source, Span,
 };
-use ductstream_runner::{Components, FlowSettings, Phase, RetrySettings, Runner, Until};
+use ductstream_runner::{Ack, Components, FlowSettings, OutboxesSettings, Phase, RetrySettings, Runner, Until};
 use ductstream_testkit::batch::{BatchBuilder, table};
 use ductstream_testkit::memory::{Effect, Journal, MemoryDisk, MemoryHistory, MemoryStore};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+mod suite {
+    mod following;
+}
 
 struct Bench {
     journal: Journal,
     history: MemoryHistory,
     disks: Vec<MemoryDisk>,
     store: Arc<MemoryStore>,
+    ack: Ack,
+    outboxes: Arc<TempDir>,
+    budget: ByteSize,
 }
 
 struct Parts {
@@ -34,6 +42,11 @@ impl Components for Parts {
 
     async fn destinations(&self) -> Result<Vec<(String, Box<dyn Destination>)>> {
         Ok(self.disks.iter().enumerate().map(|(index, disk)| (format!("d{index}"), disk.destination())).collect())
+    }
+
+    async fn destination(&self, name: &str) -> Result<Box<dyn Destination>> {
+        let mut disks = self.disks.iter().enumerate();
+        Ok(disks.find(|(index, _)| name == format!("d{index}")).unwrap().1.destination())
     }
 }
 
@@ -56,12 +69,26 @@ impl Bench {
         let journal = Journal::default();
         let history = MemoryHistory::new(transactions.into_iter().map(transaction).collect(), journal.clone());
         let disks = (0..destinations).map(|index| MemoryDisk::new(&format!("d{index}"), journal.clone())).collect();
-        Self { store: Arc::new(MemoryStore::new(journal.clone())), journal, history, disks }
+        Self {
+            store: Arc::new(MemoryStore::new(journal.clone())),
+            journal,
+            history,
+            disks,
+            ack: Ack::All,
+            outboxes: Arc::new(tempfile::tempdir().unwrap()),
+            budget: ByteSize(1 << 30),
+        }
     }
 
     fn runner(&self) -> Runner {
         let retry = RetrySettings { initial: Span(Duration::from_millis(1)), max: Span(Duration::from_millis(5)) };
-        let settings = FlowSettings { name: "flow".into(), memory_limit: ByteSize(8 << 20), retry };
+        let settings = FlowSettings {
+            name: "flow".into(),
+            memory_limit: ByteSize(8 << 20),
+            retry,
+            ack: self.ack.clone(),
+            outboxes: OutboxesSettings { directory: self.outboxes.path().to_owned(), budget: self.budget },
+        };
         let parts = Parts { history: self.history.clone(), disks: self.disks.clone() };
         Runner::new(settings, Arc::new(parts), self.store.clone())
     }
@@ -238,6 +265,9 @@ async fn a_destination_that_was_taken_out_and_put_back_is_refused_when_it_missed
         history: both.history.clone(),
         disks: both.disks[..1].to_vec(),
         store: both.store.clone(),
+        ack: Ack::All,
+        outboxes: both.outboxes.clone(),
+        budget: both.budget,
     };
     one.history.push(transaction(3));
     one.runner().run(Until::Idle, CancellationToken::new()).await.unwrap();

@@ -177,6 +177,7 @@ struct DiskState {
     durable: Vec<Position>,
     end: Position,
     fail_writes: VecDeque<Error>,
+    fail_opens: VecDeque<Error>,
     opened: usize,
 }
 
@@ -209,6 +210,18 @@ impl MemoryDisk {
     /// The next writes fail so, one each.
     pub fn fail_writes(&self, errors: impl IntoIterator<Item = Error>) {
         self.state.lock().fail_writes.extend(errors);
+    }
+
+    /// The next openings fail so, one each.
+    pub fn fail_opens(&self, errors: impl IntoIterator<Item = Error>) {
+        self.state.lock().fail_opens.extend(errors);
+    }
+
+    /// Nothing fails any more.
+    pub fn fail_no_more(&self) {
+        let mut state = self.state.lock();
+        state.fail_writes.clear();
+        state.fail_opens.clear();
     }
 
     /// While closed, writes wait.
@@ -250,6 +263,9 @@ impl Destination for MemoryDestination {
 
     async fn open(&mut self, _start: &DestinationStart) -> Result<Option<Position>> {
         let mut state = self.disk.state.lock();
+        if let Some(error) = state.fail_opens.pop_front() {
+            return Err(error);
+        }
         state.opened += 1;
         self.end = state.end;
         Ok((state.end > Position::default()).then_some(state.end))

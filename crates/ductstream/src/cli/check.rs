@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::target::postgres;
-use super::{Global, output};
+use super::{Global, outboxes, output};
 use crate::components::{FlowComponents, registry};
 use crate::flow::{DestinationKind, Flow, object_store};
 
@@ -39,11 +39,14 @@ pub(crate) async fn run(args: CheckArgs, global: &Global) -> Result<Exit> {
     let name = flow.name.to_string();
     let mut findings = preflight::check(postgres(&flow), &name).await;
     let store_finding = ductstream_control::check(&store).await;
-    if store_finding.severity == Severity::Ok
-        && let Some(checkpoint) = ductstream_control::peek(&store, &name).await?
-    {
-        findings.push(preflight::continuity(postgres(&flow), &name, &checkpoint).await);
+    let checkpoint = match store_finding.severity {
+        Severity::Ok => ductstream_control::peek(&store, &name).await?,
+        Severity::Warning | Severity::Error => None,
+    };
+    if let Some(checkpoint) = &checkpoint {
+        findings.push(preflight::continuity(postgres(&flow), &name, checkpoint).await);
     }
+    findings.extend(outboxes::check(&flow, &global.outbox_directory(&flow)?, checkpoint.as_ref()));
     for destination in &flow.destinations {
         if let Some(settings) = object_store(&destination.kind) {
             findings.extend(ductstream_object_store::check(&settings, &name).await);

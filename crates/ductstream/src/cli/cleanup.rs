@@ -1,6 +1,6 @@
 //! `ductstream cleanup`: drops what a flow created in its source, and forgets the flow.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ductstream_core::{Checkpoint, Created, Error, ErrorKind, Result};
@@ -8,11 +8,12 @@ use ductstream_postgres::catalog::{publication, server, slot};
 use ductstream_postgres::connect::Connection;
 use ductstream_postgres::default_slot;
 
-use super::Global;
 use super::exit::Exit;
 use super::screen::Screen;
 use super::slot::refuse_active;
+use super::status::bytes;
 use super::target::{connect, postgres};
+use super::{Global, outboxes};
 use crate::flow::Flow;
 
 const EXAMPLES: &str = "\
@@ -20,8 +21,8 @@ Examples:
   ductstream cleanup shop.yaml          show what would be dropped, and ask
   ductstream cleanup shop.yaml --yes    for scripts
 
-Drops the slot and the publication that the flow created, and nothing that existed before; then forgets the flow's
-checkpoint and schema versions. What the flow has delivered stays.";
+Drops the slot and the publication that the flow created, and nothing that existed before; removes its outboxes, and what they
+hold; then forgets the flow's checkpoint and schema versions. What the flow has delivered stays.";
 
 /// Drop what a flow created in its source, and forget its progress
 #[derive(Args)]
@@ -47,7 +48,8 @@ pub(crate) async fn run(args: CleanupArgs, global: &Global, screen: &Screen) -> 
     if checkpoint.is_none() {
         screen.message(&unknown(&flow));
     }
-    for line in plan(&found, name, connection.address()) {
+    let directory = global.outbox_directory(&flow)?;
+    for line in plan(&found, name, connection.address()).into_iter().chain(queued(&directory)) {
         screen.message(&line);
     }
     if !args.yes && !confirmed(screen)? {
@@ -60,6 +62,7 @@ pub(crate) async fn run(args: CleanupArgs, global: &Global, screen: &Screen) -> 
     if let Some(publication) = &found.publication {
         publication::drop(&mut connection, publication).await?;
     }
+    outboxes::remove_all(&directory)?;
     // Last: as long as anything is left, the store says what.
     store.forget(name).await?;
     screen.message("done");
@@ -121,6 +124,12 @@ fn plan(found: &Created, flow: &str, address: &str) -> Vec<String> {
     }
     lines.push(format!("  forget the checkpoint and schema versions of flow {flow}"));
     lines
+}
+
+/// The outboxes that go too, with what they hold.
+fn queued(directory: &Path) -> Vec<String> {
+    let outboxes = outboxes::list(directory);
+    outboxes.iter().map(|(path, held)| format!("  remove the outbox {} with {}", path.display(), bytes(*held))).collect()
 }
 
 fn confirmed(screen: &Screen) -> Result<bool> {

@@ -9,6 +9,7 @@ mod completions;
 mod connectors;
 mod exit;
 mod init;
+mod outboxes;
 mod output;
 mod run;
 mod schema;

@@ -57,12 +57,13 @@ pub(crate) async fn run(args: RunArgs, global: &Global, screen: &Screen) -> Resu
     };
     screen.start_log(global, matches!(display, Display::Live(_)));
     let store = global.open_store(&flow).await?;
+    let outboxes = global.outbox_directory(&flow)?;
     let stop = signals::stop_on_signal(screen, "stopping: draining what was read; once more to leave at once")?;
     let closed = CancellationToken::new();
     let name = flow.name.to_string();
     let only_destination = flow.destinations.len() == 1;
     let components = FlowComponents::new(flow, closed.clone())?.spilling_in(global.spill_directory());
-    let runner = Runner::new(components.runner_settings(), Arc::new(components), store);
+    let runner = Runner::new(components.runner_settings(outboxes), Arc::new(components), store);
     let progress = Progress::new(name.clone(), display);
     let shown = tokio::spawn(progress.follow(runner.status()));
     let result = runner.run(args.until(), stop).await;

@@ -7,7 +7,7 @@ use ductstream_control::SqliteStore;
 use ductstream_core::{CheckpointStore, Error, Result};
 
 use super::Global;
-use crate::flow::Flow;
+use crate::flow::{Ack, Flow};
 
 impl Global {
     /// The address of the flow's checkpoint store, for [`ductstream_control::open`].
@@ -21,6 +21,20 @@ impl Global {
     /// Where a flow holds transactions in progress: below the state directory, or the system's for temporary files.
     pub(crate) fn spill_directory(&self) -> PathBuf {
         self.state_directory().unwrap_or_else(|_| std::env::temp_dir()).join("in-progress")
+    }
+
+    /// Where the flow's outboxes lie. A flow without any may leave some from earlier, so it has a place, too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when there is no state directory for a flow that needs it.
+    pub(crate) fn outbox_directory(&self, flow: &Flow) -> Result<PathBuf> {
+        let root = match (flow.ack.outbox().path, self.state_directory()) {
+            (Some(path), _) => path,
+            (None, Ok(state)) => state.join("outbox"),
+            (None, Err(_)) if flow.ack == Ack::All => std::env::temp_dir().join("ductstream-outbox"),
+            (None, Err(error)) => return Err(error),
+        };
+        Ok(root.join(flow.name.as_str()))
     }
 
     fn state_directory(&self) -> Result<PathBuf> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use console::Style;
-use ductstream_runner::{FlowStatus, Phase};
+use ductstream_runner::{FlowStatus, OutboxStatus, Phase};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -92,6 +92,7 @@ impl Progress {
                 retained_bytes = status.retained_bytes,
                 spilled_bytes = status.spilled_bytes,
                 objects = objects(status),
+                queued_bytes = queued_bytes(status),
                 retries = status.retries,
                 "status"
             ),
@@ -149,6 +150,7 @@ impl Progress {
                 count(destination.objects)
             ));
         }
+        lines.extend(status.outboxes.iter().flat_map(|(name, outbox)| outbox_lines(name, outbox)));
         lines
     }
 }
@@ -188,6 +190,22 @@ fn table_lines(status: &FlowStatus) -> Vec<String> {
         lines.push(format!("  and {hidden} more tables"));
     }
     lines
+}
+
+fn outbox_lines(name: &str, outbox: &OutboxStatus) -> Vec<String> {
+    let style = |style: Style| style.for_stderr();
+    let waits = match outbox.is_full {
+        true => format!("; {}", style(Style::new().yellow()).apply_to("the flow waits for the destination")),
+        false => String::new(),
+    };
+    let held = format!("  outbox of {name}: {} of {}{waits}", bytes(outbox.bytes), bytes(outbox.budget_bytes));
+    let error = outbox.error.as_ref().map(|error| format!("    {}", style(Style::new().red()).apply_to(error)));
+    std::iter::once(held).chain(error).collect()
+}
+
+/// Bytes in all outboxes; `None` when the flow has none.
+fn queued_bytes(status: &FlowStatus) -> Option<u64> {
+    (!status.outboxes.is_empty()).then(|| status.outboxes.values().map(|outbox| outbox.bytes).sum())
 }
 
 fn objects(status: &FlowStatus) -> u64 {
@@ -280,6 +298,20 @@ mod tests {
         let status = FlowStatus { oldest_pending: Some(7_500_000), ..FlowStatus::default() };
         assert_eq!(lag_seconds(&status, now), 2.5);
         assert_eq!(lag_seconds(&FlowStatus { oldest_pending: None, ..status }, now), 0.0);
+    }
+
+    #[test]
+    fn an_outbox_is_shown_with_its_budget_its_error_and_that_the_flow_waits() {
+        let mut status = FlowStatus::default();
+        assert_eq!(queued_bytes(&status), None);
+        let outbox = OutboxStatus { bytes: 3 << 20, budget_bytes: 16 << 30, ..OutboxStatus::default() };
+        assert_eq!(outbox_lines("bus", &outbox), ["  outbox of bus: 3.00 MiB of 16.0 GiB"]);
+        let full = OutboxStatus { is_full: true, error: Some("cannot reach kafka".into()), ..outbox.clone() };
+        let lines = outbox_lines("bus", &full).join("\n");
+        let lines = console::strip_ansi_codes(&lines);
+        assert!(lines.contains("16.0 GiB; the flow waits") && lines.ends_with("    cannot reach kafka"), "{lines}");
+        status.outboxes = [("a".to_owned(), outbox.clone()), ("b".to_owned(), outbox)].into();
+        assert_eq!(queued_bytes(&status), Some(6 << 20));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! replaces `${env:NAME}` and `${file:PATH}`, `read` turns the tree into [`Flow`], and `validate` checks what no single field can
 //! know. Nothing here connects to anything.
 
+mod ack;
 mod de;
 mod debezium;
 mod name;
@@ -23,6 +24,7 @@ use ductstream_core::{Error, Result};
 pub(crate) use settings::{ENVELOPES, FORMATS};
 pub(crate) use validate::object_store;
 
+pub use ack::{Ack, OutboxSettings, PrimarySettings};
 pub use name::FlowName;
 pub use reference::Lookup;
 pub use schema::json_schema;

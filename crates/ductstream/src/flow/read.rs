@@ -6,17 +6,18 @@ use serde::de::DeserializeOwned;
 use super::problem::Problem;
 use super::settings::{DestinationKind, DestinationSettings, Flow, SourceKind, default_envelope, default_memory_limit};
 use super::tree::{Kind, Node};
-use super::{de, debezium};
+use super::{ack, de, debezium};
 use crate::connectors::DESTINATIONS;
 
 /// The fields of a flow file. A test holds them against the JSON Schema.
-pub(crate) const FIELDS: [&str; 15] = [
+pub(crate) const FIELDS: [&str; 16] = [
     "name",
     "source",
     "format",
     "envelope",
     "enforce_format",
     "destinations",
+    "ack",
     "checkpoint",
     "memory_limit",
     "retry",
@@ -40,6 +41,7 @@ pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
         envelope: section.0.get("envelope").map_or(Ok(default_envelope()), envelope)?,
         enforce_format: section.optional("enforce_format")?.unwrap_or_default(),
         destinations: destinations(section.field("destinations")?)?,
+        ack: section.0.get("ack").map(ack::read).transpose()?.unwrap_or_default(),
         checkpoint: section.optional("checkpoint")?.unwrap_or_default(),
         memory_limit: section.optional("memory_limit")?.unwrap_or_else(default_memory_limit),
         retry: section.optional("retry")?.unwrap_or_default(),

@@ -11,7 +11,7 @@ use ductstream_wire::{ArrowSettings, AvroSettings, JsonSettings, ParquetSettings
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::FlowName;
+use super::{Ack, FlowName};
 
 /// Wire formats that this version can write.
 pub(crate) const FORMATS: [WireFormat; 5] =
@@ -47,6 +47,10 @@ pub struct Flow {
     /// Where changes go. Every destination gets every change.
     #[schemars(length(min = 1))]
     pub destinations: Vec<DestinationSettings>,
+    /// Whose confirmation moves the flow on: `all` (that of every destination), or a section that names the one that decides. The others then
+    /// follow from outboxes on disk, and a slow one holds up nobody.
+    #[schemars(default)]
+    pub ack: Ack,
     /// Where the flow's progress is kept.
     #[schemars(default)]
     pub checkpoint: CheckpointSettings,

@@ -24,6 +24,7 @@ pub(crate) fn flow(flow: &Flow, root: &Node) -> Result<(), Problem> {
     source(postgres, root)?;
     checkpoint(flow, root)?;
     destinations(flow, root)?;
+    super::ack::validate(flow, root)?;
     format_sections(flow, root)?;
     limits(flow, postgres, root)
 }

@@ -6,10 +6,11 @@
 //! An outbox is a copy of what the source can no longer be asked for: it is cut back at its start to what the flow's checkpoint
 //! counts on, so that the source and the outbox agree about what comes next, and it refuses to start with less.
 //!
-//! Not here: when to append, what to do with what is read. The loop has no outboxes yet: every destination decides the checkpoint.
+//! Not here: when to append, what to do with what is read.
 
 mod columns;
 mod format;
+mod lock;
 mod reader;
 mod segment;
 
@@ -70,21 +71,20 @@ pub struct Outbox {
     file: Option<File>,
     end: Position,
     synced: Synced,
+    _lock: File,
 }
 
 impl Outbox {
     /// Opens the outbox, or begins one. What lies beyond `start.queued`, whole or torn, is cut off: the source sends it again.
     ///
     /// # Errors
-    /// [`ErrorKind::Resync`](ductstream_core::ErrorKind::Resync) when it holds less than `start.queued`, with the remedy.
+    /// [`ErrorKind::Resync`](ductstream_core::ErrorKind::Resync) when it holds less than `start.queued`, with the remedy;
+    /// [`ErrorKind::Retry`](ductstream_core::ErrorKind::Retry) when another process writes to it.
     pub fn open(settings: OutboxSettings, start: OutboxStart) -> Result<Self> {
         let directory = &settings.directory;
         segment::create_directory(directory).map_err(|error| failed("create", directory, error))?;
-        let (segments, rest) = scan(directory, start)?;
-        let end = segments.back().map_or(start.durable, |segment| segment.end);
-        if end < start.queued {
-            return Err(incomplete(directory, start, end));
-        }
+        let lock = lock::lock(directory)?;
+        let (segments, rest, end) = complete(directory, start)?;
         for segment in &segments {
             segment.cut(directory)?;
         }
@@ -93,7 +93,7 @@ impl Outbox {
         }
         sync_directory(directory).map_err(|error| failed("sync", directory, error))?;
         let synced = segments.back().map_or(Synced { segment: end, bytes: 0 }, synced);
-        Ok(Self { settings, segments, file: None, end, synced })
+        Ok(Self { settings, segments, file: None, end, synced, _lock: lock })
     }
 
     /// Every record before this was appended, or is durable in the destination.
@@ -208,6 +208,50 @@ fn synced(segment: &Segment) -> Synced {
     Synced { segment: segment.begin, bytes: segment.bytes }
 }
 
+/// Bytes that the outbox in `directory` holds on disk. Changes nothing; a directory that is missing is an empty outbox.
+///
+/// # Errors
+/// As [`Outbox::open`], but that somebody may be writing to it.
+pub fn inspect(directory: &Path, start: OutboxStart) -> Result<u64> {
+    let (segments, rest, _) = complete(directory, start)?;
+    Ok(segments.iter().chain(&rest).map(|segment| segment.bytes).sum())
+}
+
+/// Removes the outbox in `directory` with everything in it; what else lies there stays. One that is missing is removed already.
+///
+/// # Errors
+/// [`ErrorKind::Retry`](ductstream_core::ErrorKind::Retry) when the disk fails, or a process writes to the outbox.
+pub fn remove(directory: &Path) -> Result<()> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    let lock = lock::lock(directory)?;
+    segment::remove_all(directory)?;
+    let remove = || {
+        std::fs::remove_file(directory.join(lock::FILE))?;
+        match std::fs::remove_dir(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(error),
+            _ => Ok(()),
+        }
+    };
+    remove().map_err(|error| failed("remove", directory, error))?;
+    drop(lock);
+    Ok(())
+}
+
+/// What [`scan`] finds, and where it ends.
+///
+/// # Errors
+/// [`ErrorKind::Resync`](ductstream_core::ErrorKind::Resync) when it ends before `start.queued`.
+fn complete(directory: &Path, start: OutboxStart) -> Result<(VecDeque<Segment>, Vec<Segment>, Position)> {
+    let (segments, rest) = scan(directory, start)?;
+    let end = segments.back().map_or(start.durable, |segment| segment.end);
+    if end < start.queued {
+        return Err(incomplete(directory, start, end));
+    }
+    Ok((segments, rest, end))
+}
+
 /// The segments from `start.durable` to `start.queued`, and the others: not needed any more, not yet, torn, or behind a gap.
 fn scan(directory: &Path, start: OutboxStart) -> Result<(VecDeque<Segment>, Vec<Segment>)> {
     let (mut segments, mut rest) = (VecDeque::new(), Vec::new());
@@ -232,7 +276,10 @@ fn incomplete(directory: &Path, start: OutboxStart, end: Position) -> Error {
         directory.display(),
         start.queued
     ))
-    .with_remedy("put the directory back as it was, or bring the destination up to date from the tables")
+    .with_remedy(
+        "put the directory back as it was, or give `ack.outbox.path` or `--state` as they were; if it is lost, take the destination out of \
+         the flow and put it back under another name with an empty place, brought up to date from the tables",
+    )
 }
 
 #[cfg(test)]

@@ -221,9 +221,18 @@ impl Frames {
     }
 }
 
-/// The bounds at which the segments of `directory` begin, ascending.
+/// Removes the files of all segments of `directory`, readable or not.
+pub(super) fn remove_all(directory: &Path) -> Result<()> {
+    for begin in list(directory)? {
+        let path = path(directory, begin);
+        std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
+    }
+    Ok(())
+}
+
+/// The bounds at which the segments of `directory` begin, ascending. A directory that is missing has none.
 pub(super) fn list(directory: &Path) -> Result<Vec<Position>> {
-    let read = || {
+    let read = || -> io::Result<Vec<Position>> {
         let mut begins = Vec::new();
         for entry in std::fs::read_dir(directory)? {
             let name = entry?.file_name();
@@ -233,7 +242,10 @@ pub(super) fn list(directory: &Path) -> Result<Vec<Position>> {
         begins.sort_unstable();
         Ok(begins)
     };
-    read().map_err(|error| failed("list", directory, error))
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|error| failed("list", directory, error)),
+    }
 }
 
 fn path(directory: &Path, begin: Position) -> PathBuf {

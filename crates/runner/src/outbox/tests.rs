@@ -47,7 +47,8 @@ impl Bench {
 
     fn files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.directory.path().join("outbox")).unwrap();
-        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        let files = entries.map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some()).collect();
         files.sort();
         files
     }
@@ -116,6 +117,7 @@ fn a_file_that_is_torn_anywhere_goes_on_behind_its_whole_frames_or_is_refused_wh
     let mut outbox = bench.open(after(0), after(0)).unwrap();
     append(&mut outbox, 1..=4);
     outbox.sync().unwrap();
+    drop(outbox);
     let whole = std::fs::read(bench.last_file()).unwrap();
     let third = 8 + Frame::encode(&transaction(3)).unwrap().len_bytes() as usize;
     let around = [third - 1, third, third + 1, whole.len() - 1];
@@ -144,14 +146,17 @@ fn a_changed_byte_is_never_read_as_a_batch() {
     append(&mut outbox, 1..=2);
     outbox.sync().unwrap();
     let whole = std::fs::read(bench.last_file()).unwrap();
-    for at in (8..whole.len()).step_by(7) {
+    let synced = outbox.synced();
+    let damaged: Vec<usize> = (8..whole.len()).step_by(7).collect();
+    let readers: Vec<OutboxReader> = damaged.iter().map(|_| outbox.reader()).collect();
+    drop(outbox);
+    for (at, mut reader) in damaged.into_iter().zip(readers) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x40;
         std::fs::write(bench.last_file(), &damaged).unwrap();
         let error = bench.open(after(0), after(2)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Resync);
-        let mut reader = outbox.reader();
-        let error = std::iter::from_fn(|| reader.next(outbox.synced()).transpose()).find_map(Result::err).unwrap();
+        let error = std::iter::from_fn(|| reader.next(synced).transpose()).find_map(Result::err).unwrap();
         assert_eq!(error.kind(), ErrorKind::Retry, "opening it anew says what is lost");
     }
 }
@@ -166,6 +171,7 @@ fn a_segment_that_is_missing_is_a_gap_and_refused() {
     let mut reader = outbox.reader();
     assert!(reader.next(outbox.synced()).is_ok() && reader.next(outbox.synced()).is_ok());
     assert_eq!(reader.next(outbox.synced()).unwrap_err().kind(), ErrorKind::Retry);
+    drop(outbox);
     let error = bench.open(after(1), after(6)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resync);
     assert!(error.message().contains(&after(2).to_string()), "{}", error.message());
@@ -229,4 +235,39 @@ fn a_batch_that_comes_again_is_appended_once_and_a_barrier_alone_is_kept() {
     drop(outbox);
     let outbox = bench.open(after(2), after(4)).unwrap();
     assert!(read(&mut outbox.reader(), outbox.synced()).ends_with(&positions(3..=4)));
+}
+
+#[test]
+fn one_writer_at_a_time_and_the_next_as_soon_as_it_has_gone() {
+    let bench = Bench::new();
+    let first = bench.open(after(0), after(0)).unwrap();
+    let error = bench.open(after(0), after(0)).unwrap_err();
+    assert!(error.kind() == ErrorKind::Retry && error.message().contains("another process"), "{}", error.report());
+    assert_eq!(remove(&bench.directory.path().join("outbox")).unwrap_err().kind(), ErrorKind::Retry);
+    let leaves = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(first);
+    });
+    assert!(bench.open(after(0), after(0)).is_ok(), "it waits for a writer that is about to leave");
+    leaves.join().unwrap();
+}
+
+#[test]
+fn an_outbox_is_inspected_without_a_change_and_removed_as_a_whole() {
+    let bench = Bench::new();
+    let directory = bench.directory.path().join("outbox");
+    let start = |durable, queued| OutboxStart { durable: after(durable), queued: after(queued) };
+    assert_eq!(inspect(&directory, start(3, 3)).unwrap(), 0, "nothing was ever queued");
+    assert_eq!(inspect(&directory, start(3, 4)).unwrap_err().kind(), ErrorKind::Resync);
+    assert!(!directory.exists());
+    remove(&directory).unwrap();
+
+    let mut outbox = bench.open(after(0), after(0)).unwrap();
+    append(&mut outbox, 1..=3);
+    outbox.sync().unwrap();
+    assert_eq!(inspect(&directory, start(0, 3)).unwrap(), outbox.len_bytes());
+    assert_eq!(bench.files().len(), 2);
+    drop(outbox);
+    remove(&directory).unwrap();
+    assert!(!directory.exists());
 }
