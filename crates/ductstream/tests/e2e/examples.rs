@@ -75,6 +75,13 @@ const EXAMPLES: &[Example] = &[
         "kafka.yaml",
         &[Place::Topics(&[("shop.public.customers", "public.customers"), ("shop.orders", "public.orders")])],
     ),
+    Example::new(
+        "primary.yaml",
+        &[
+            Place::Directory("primary"),
+            Place::Topics(&[("primary.public.customers", "public.customers"), ("primary.public.orders", "public.orders")]),
+        ],
+    ),
     Example::new("partitioned.yaml", &[Place::Directory("hours")]),
     Example { file: "existing-publication.yaml", places: &[Place::Directory("published")], arrives: &[ORDERS] },
 ];

@@ -17,6 +17,7 @@ mod kafka_exactly_once;
 mod kafka_faults;
 mod kafka_kills;
 mod network;
+mod outbox;
 mod refusals;
 mod registry;
 mod s3;

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use ductstream::flow::{DestinationKind, Flow, Lookup, SourceKind};
+use ductstream::flow::{Ack, DestinationKind, Flow, Lookup, SourceKind};
 use ductstream_core::{ByteSize, Envelope, ErrorKind, WireFormat};
 
 const SECRET: &str = "hunter2";
@@ -352,4 +352,31 @@ fn a_file_that_is_not_there_is_a_wrong_setting() {
     let error = Flow::load(std::path::Path::new("/nowhere/flow.yaml")).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.report().contains("/nowhere/flow.yaml"), "{}", error.report());
+}
+
+#[test]
+fn the_ack_policy_is_all_or_names_a_destination_of_the_flow() {
+    let two = "format: parquet\ndestinations:\n  - {name: copy, type: file, path: ./copy}\n";
+    let with = |ack: &str| changed("format: parquet\ndestinations:\n", &format!("{ack}\n{two}"));
+    assert_eq!(with("ack: all").unwrap().ack, Ack::All);
+    assert_eq!(with("").unwrap().ack, Ack::All);
+    let flow = with("ack: {primary: lake, outbox: {budget: 2GiB, path: /var/outbox}}").unwrap();
+    let Ack::Primary(settings) = &flow.ack else { panic!("primary") };
+    assert_eq!((settings.primary.as_str(), settings.outbox.budget), ("lake", ByteSize(2 << 30)));
+    assert_eq!(settings.outbox.path.as_deref(), Some(std::path::Path::new("/var/outbox")));
+    let follow: Vec<bool> = flow.destinations.iter().map(|it| flow.ack.follows(&it.name)).collect();
+    assert_eq!(follow, [true, false]);
+    for (ack, message) in [
+        ("ack: {primary: lakes}", "field ack.primary: the flow has no destination `lakes`. To go on: write `lake`"),
+        ("ack: {primary: lake, outbox: {budget: 1kB}}", "field ack.outbox.budget: the budget is too small"),
+        ("ack: {primary: lake, outbox: {size: 1GiB}}", "ack.outbox.size"),
+        ("ack: {outbox: {}}", "the field `primary` is missing"),
+        ("ack: some", "field ack: this is not a policy that the flow knows"),
+        ("ack: [all]", "field ack: this is not a policy that the flow knows"),
+    ] {
+        let error = with(ack).err().unwrap_or_else(|| panic!("{ack} is taken"));
+        assert!(error.contains(message), "{ack}: {error}");
+    }
+    let alone = changed("format: parquet\n", "format: parquet\nack: {primary: lake}\n").err().unwrap();
+    assert!(alone.contains("the only destination") && alone.contains("remove `ack`"), "{alone}");
 }
