@@ -88,7 +88,8 @@ impl Delivery {
     fn report(&self, durable: Durable, ends: &mut CommitTimes, reports: &mpsc::UnboundedSender<Report>) {
         let commit_time = ends.reached(durable.position());
         // Nobody listens any more when the attempt is over; the next one repeats what was not stored.
-        let _ = reports.send(Report { destination: self.name.clone(), reached: Reached::Durable(durable), commit_time });
+        let _ =
+            reports.send(Report { destination: self.name.clone(), reached: Reached::Durable(durable), commit_time });
     }
 
     fn failed(&self, error: Error) -> Error {

@@ -42,9 +42,7 @@ impl Origin {
         };
         let resume =
             destination.open(&start).await.map_err(|error| error.context(format_args!("destination {name}")))?;
-        if let Some(last) =
-            resume.filter(|last| !self.is_first && known.stored.is_none() && *last < known.position)
-        {
+        if let Some(last) = resume.filter(|last| !self.is_first && known.stored.is_none() && *last < known.position) {
             // It was the flow's before, was taken out, and missed what came meanwhile.
             return Err(Error::resync(format!(
                 "destination {name} holds this flow's changes up to {last}, and the flow stands at {}: it missed those between",

@@ -129,7 +129,10 @@ fn plan(found: &Created, flow: &str, address: &str) -> Vec<String> {
 /// The outboxes that go too, with what they hold.
 fn queued(directory: &Path) -> Vec<String> {
     let outboxes = outboxes::list(directory);
-    outboxes.iter().map(|(path, held)| format!("  remove the outbox {} with {}", path.display(), bytes(*held))).collect()
+    outboxes
+        .iter()
+        .map(|(path, held)| format!("  remove the outbox {} with {}", path.display(), bytes(*held)))
+        .collect()
 }
 
 fn confirmed(screen: &Screen) -> Result<bool> {

@@ -32,12 +32,20 @@ fn one(name: &str, directory: &Path, start: OutboxStart, budget_bytes: u64) -> F
     };
     if let Some(above) = read_only(directory) {
         let message = format!("{} cannot be written to", above.display());
-        return Finding::error(subject, message, "give the user that runs the flow the right to write there, or set `ack.outbox.path`");
+        return Finding::error(
+            subject,
+            message,
+            "give the user that runs the flow the right to write there, or set `ack.outbox.path`",
+        );
     }
     let message = format!("{} of {} in {}", bytes(held), bytes(budget_bytes), directory.display());
     if held >= budget_bytes / 10 * 8 {
         let remedy = "bring the destination back, or raise `ack.outbox.budget`";
-        return Finding::warning(subject, format!("{message}: when it is full, the flow waits for the destination"), remedy);
+        return Finding::warning(
+            subject,
+            format!("{message}: when it is full, the flow waits for the destination"),
+            remedy,
+        );
     }
     Finding::ok(subject, message)
 }
@@ -53,8 +61,11 @@ fn read_only(directory: &Path) -> Option<PathBuf> {
 /// The outboxes in `directory`, each with its bytes on disk.
 pub(crate) fn list(directory: &Path) -> Vec<(PathBuf, u64)> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut found: Vec<_> =
-        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).map(|path| (path.clone(), size(&path))).collect();
+    let mut found: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .map(|path| (path.clone(), size(&path)))
+        .collect();
     found.sort();
     found
 }

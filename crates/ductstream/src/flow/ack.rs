@@ -109,7 +109,9 @@ pub(super) fn validate(flow: &Flow, root: &Node) -> Result<(), Problem> {
             .remedy("remove `ack`, or add a destination"));
     }
     if settings.outbox.budget.0 < MIN_BUDGET {
-        return Err(Problem::on(root.find("ack.outbox.budget"), "the budget is too small").remedy("set it to 1MiB or more"));
+        return Err(
+            Problem::on(root.find("ack.outbox.budget"), "the budget is too small").remedy("set it to 1MiB or more")
+        );
     }
     Ok(())
 }

@@ -79,7 +79,10 @@ const EXAMPLES: &[Example] = &[
         "primary.yaml",
         &[
             Place::Directory("primary"),
-            Place::Topics(&[("primary.public.customers", "public.customers"), ("primary.public.orders", "public.orders")]),
+            Place::Topics(&[
+                ("primary.public.customers", "public.customers"),
+                ("primary.public.orders", "public.orders"),
+            ]),
         ],
     ),
     Example::new("partitioned.yaml", &[Place::Directory("hours")]),

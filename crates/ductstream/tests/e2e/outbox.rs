@@ -52,7 +52,10 @@ fn outbox(flow: &Flow, destination: &str) -> PathBuf {
 }
 
 fn outbox_bytes(flow: &Flow, destination: &str) -> u64 {
-    files(&outbox(flow, destination), "outbox").iter().map(|file| std::fs::metadata(file).map_or(0, |it| it.len())).sum()
+    files(&outbox(flow, destination), "outbox")
+        .iter()
+        .map(|file| std::fs::metadata(file).map_or(0, |it| it.len()))
+        .sum()
 }
 
 /// Whether the slot was moved beyond everything that the database has written by now.
@@ -72,8 +75,11 @@ fn rows(directory: &Path) -> Vec<String> {
 
 /// Every change of the files below `directory`, in order.
 fn changes(directory: &Path) -> Vec<Value> {
-    let texts = files(&directory.join("public.shop"), "jsonl").into_iter().map(|file| std::fs::read_to_string(file).unwrap());
-    texts.flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()).collect()
+    let texts =
+        files(&directory.join("public.shop"), "jsonl").into_iter().map(|file| std::fs::read_to_string(file).unwrap());
+    texts
+        .flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>())
+        .collect()
 }
 
 fn positions(changes: &[Value]) -> BTreeSet<Position> {
@@ -100,7 +106,11 @@ async fn brokers_that_are_away_hold_up_neither_files_nor_slot_and_get_everything
     for is_away in [true, true, false, true, true] {
         let changed = kafka.clone();
         let set = move || {
-            if is_away { changed.kill() } else { changed.restart() };
+            if is_away {
+                changed.kill()
+            } else {
+                changed.restart()
+            };
             changed
         };
         if round != 1 && round != 4 {
@@ -152,7 +162,11 @@ async fn a_crash_between_any_two_effects_loses_and_doubles_nothing_in_a_bucket_t
             let run = flow.command("run", &[]).env("FAILPOINTS", format!("{point}={crash}")).output();
             let (crashed, ()) = tokio::join!(run, work(&database, round));
             let crashed = crashed.unwrap();
-            assert!(!crashed.status.success(), "{point} was never reached: {}", String::from_utf8_lossy(&crashed.stderr));
+            assert!(
+                !crashed.status.success(),
+                "{point} was never reached: {}",
+                String::from_utf8_lossy(&crashed.stderr)
+            );
         }
         s3.set_down(None);
         flow.drain().await;
@@ -233,9 +247,11 @@ async fn another_primary_and_back_to_all_deliver_what_is_owed_first() {
     let (mut flow, remote) = into_bucket(&database, &s3, "");
     flow.create().await;
     let mut seed = 0;
-    for (from, to, is_kept) in
-        [("{primary: lake}", "{primary: remote}", false), ("{primary: remote}", "{primary: lake}", true), ("{primary: lake}", "all", false)]
-    {
+    for (from, to, is_kept) in [
+        ("{primary: lake}", "{primary: remote}", false),
+        ("{primary: remote}", "{primary: lake}", true),
+        ("{primary: lake}", "all", false),
+    ] {
         seed += 1;
         s3.set_down((from == "{primary: lake}").then_some(503));
         let mut run = flow.start();
@@ -269,7 +285,10 @@ async fn an_outbox_that_is_lost_or_damaged_is_refused_and_one_that_comes_back_go
     std::fs::rename(&place, &aside).unwrap();
     let refused = |(code, said): (i32, String)| {
         assert_eq!(code, 1, "{said}");
-        assert!(said.contains("destination remote: the outbox in") && said.contains("put the directory back"), "{said}");
+        assert!(
+            said.contains("destination remote: the outbox in") && said.contains("put the directory back"),
+            "{said}"
+        );
     };
     refused(flow.fails("run", &["--until-idle"]).await);
     let check = flow.command("check", &[]).output().await.unwrap();
