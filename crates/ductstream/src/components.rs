@@ -78,19 +78,24 @@ impl FlowComponents {
     }
 
     fn build(&self) -> Result<Vec<(String, Box<dyn Destination>)>> {
-        let messages = self.message_codecs()?;
+        let messages = self.message_codecs(&self.flow.destinations)?;
         let destinations = self.flow.destinations.iter().zip(&self.codecs);
         destinations
             .map(|(settings, codec)| Ok((settings.name.to_string(), self.destination(settings, codec, &messages)?)))
             .collect()
     }
 
-    /// What makes the messages of the flow's Kafka destinations. Those whose messages are alike share what makes them.
-    fn message_codecs(&self) -> Result<HashMap<MessageShape, Arc<dyn MessageCodec>>> {
+    /// What makes the messages of those of `destinations` that are of Kafka. Those whose messages are alike share what makes them, but for those
+    /// that follow a primary: they come for each message at a time of their own.
+    fn message_codecs(
+        &self,
+        destinations: &[DestinationSettings],
+    ) -> Result<HashMap<MessageShape, Arc<dyn MessageCodec>>> {
         let mut users = HashMap::<MessageShape, usize>::new();
-        for (settings, codec) in self.flow.destinations.iter().zip(&self.codecs) {
-            if let DestinationKind::Kafka(settings) = &settings.kind {
-                *users.entry(message_shape(settings, &**codec)).or_default() += 1;
+        for destination in destinations {
+            if let DestinationKind::Kafka(settings) = &destination.kind {
+                let shape = message_shape(settings, &*codec(&self.flow, destination)?);
+                *users.entry(shape).or_default() += usize::from(!self.flow.ack.follows(&destination.name));
             }
         }
         let wire = wire_settings(&self.flow);
@@ -153,7 +158,7 @@ impl Components for FlowComponents {
         let mut destinations = self.flow.destinations.iter().zip(&self.codecs);
         let named = destinations.find(|(settings, _)| settings.name.as_str() == name);
         let (settings, codec) = named.ok_or_else(|| Error::bug(format!("the flow has no destination {name}")))?;
-        FlowComponents::destination(self, settings, codec.clone())
+        FlowComponents::destination(self, settings, codec, &self.message_codecs(std::slice::from_ref(settings))?)
     }
 }
 
