@@ -31,6 +31,9 @@ pub struct DestinationType {
     pub capabilities: Capabilities,
 }
 
+/// The formats that the envelope `debezium` is written in: those that Connect's converters have.
+const DEBEZIUM_FORMATS: [WireFormat; 3] = [WireFormat::Json, WireFormat::Avro, WireFormat::Proto];
+
 /// Every source.
 pub const SOURCES: [SourceType; 1] =
     [SourceType { name: "postgres", title: "PostgreSQL, by logical replication", operations: &CARRIED }];
@@ -117,9 +120,11 @@ pub fn admit(flow: &Flow, index: usize, can: &Capabilities) -> Result<(), Misfit
         let remedy = remedy("envelope", &kind.envelopes(), destination.envelope.is_none(), false);
         return Err(Misfit { field: "envelope", message, remedy });
     }
-    if envelope == Envelope::Debezium && format != WireFormat::Json {
+    if envelope == Envelope::Debezium && !DEBEZIUM_FORMATS.contains(&format) {
         let message = format!("the envelope debezium is not available in the format {format}");
-        return Err(Misfit { field: "envelope", message, remedy: "set `format: json`".to_owned() });
+        let fits: Vec<WireFormat> = kind.formats().into_iter().filter(|it| DEBEZIUM_FORMATS.contains(it)).collect();
+        let remedy = remedy("format", &fits, destination.format.is_none(), flow.enforce_format);
+        return Err(Misfit { field: "envelope", message, remedy });
     }
     let lost: Vec<Op> = CARRIED.into_iter().filter(|op| !can.operations.contains(op)).collect();
     if !lost.is_empty() {

@@ -18,8 +18,8 @@ pub fn build(format: WireFormat, envelope: Envelope, settings: &WireSettings) ->
             Ok(Arc::new(DebeziumJson::new(settings.debezium.clone(), settings.json.clone())?))
         }
         WireFormat::Json => Ok(Arc::new(JsonCodec::new(envelope, settings.json.clone())?)),
-        WireFormat::Avro => Ok(Arc::new(AvroCodec::new(envelope, settings.avro.clone())?)),
+        WireFormat::Avro => Ok(Arc::new(AvroCodec::new(envelope, settings)?)),
         WireFormat::Arrow => Ok(Arc::new(ArrowCodec::new(envelope, settings.arrow.clone())?)),
-        WireFormat::Proto => Ok(Arc::new(ProtoCodec::new(envelope)?)),
+        WireFormat::Proto => Ok(Arc::new(ProtoCodec::new(envelope, settings)?)),
     }
 }

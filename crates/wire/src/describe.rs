@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Schema, SchemaRef};
+use arrow_schema::SchemaRef;
 use ductstream_core::{Envelope, Error, Result, TableSchema};
 use parquet::schema::printer::print_schema;
 
 use crate::WireSettings;
 use crate::avro::record_name;
 use crate::avro::schema::avro_schema;
-use crate::envelope::Transform;
-use crate::envelope::debezium::DebeziumTransform;
+use crate::envelope::{Transform, ValueTransform};
 use crate::envelope::debezium::connect::schema as connect_schema;
 use crate::json::{debezium_json_schema, json_schema};
 use crate::parquet::parquet_schema;
-use crate::proto::schema::{Numbers, proto_schema};
+use crate::proto::schema::{Numbers, package, proto_schema};
 
 /// A table's shape in an envelope.
 #[derive(Debug, Clone)]
@@ -58,16 +57,18 @@ pub fn describe(table: &Arc<TableSchema>, envelope: Envelope, settings: &WireSet
     let parquet = Some(String::from_utf8(text).map_err(failed)?);
     let json = json_schema(envelope, table, settings.json.numeric)?;
     let avro = Some(avro_schema(&arrow, &record_name(&table.table, "Value"))?);
-    let proto = Some(proto_schema(&table.table, "Value", &arrow, Numbers::Envelope(envelope))?.to_string());
+    let proto = Some(proto_schema(&package(&table.table), "Value", arrow.fields(), Numbers::Envelope(envelope))?.to_string());
     Ok(Shapes { arrow, parquet, avro, proto, json, connect: None })
 }
 
 fn describe_debezium(table: &Arc<TableSchema>, settings: &WireSettings) -> Result<Shapes> {
-    let transform = DebeziumTransform::new(&settings.debezium, table)?;
+    let values = ValueTransform::new(Envelope::Debezium, &settings.debezium, table)?;
+    let ValueTransform::Debezium(transform, arrow) = &values else { return Err(Error::bug("no events")) };
     let value = transform.value_field();
-    let DataType::Struct(fields) = value.data_type() else { return Err(Error::bug("an event is no struct")) };
     let json = debezium_json_schema(table, value, settings.debezium.settings.schemas_enable)?;
     let key = transform.key_field().map(|key| connect_schema(key, false));
     let connect = Some(ConnectSchemas { key, value: connect_schema(value, false) });
-    Ok(Shapes { arrow: Arc::new(Schema::new(fields.clone())), parquet: None, avro: None, proto: None, json, connect })
+    let avro = Some(crate::avro::value_schema(&values)?);
+    let proto = Some(crate::proto::value_schema(&values, Envelope::Debezium)?.to_string());
+    Ok(Shapes { arrow: arrow.clone(), parquet: None, avro, proto, json, connect })
 }

@@ -27,6 +27,11 @@ pub(crate) fn escape(name: &str) -> String {
     escaped
 }
 
+/// A name of several parts with points between them, each part [escaped](escape).
+pub(crate) fn escape_path(name: &str) -> String {
+    name.split('.').map(escape).collect::<Vec<_>>().join(".")
+}
+
 /// The name that [`escape`] made `escaped` of.
 #[cfg(test)]
 pub(crate) fn unescape(escaped: &str) -> String {

@@ -6,22 +6,22 @@ use ductstream_core::{Envelope, ObjectEncoder, Result, TableChunk};
 
 use super::container::Container;
 use super::rows::AvroRows;
-use super::{record_name, schema::avro_schema};
+use super::value_schema;
 use crate::AvroSettings;
-use crate::envelope::{Transform, metadata};
+use crate::envelope::{ValueTransform, metadata};
 use crate::rows::RowEncoder;
 
 pub(super) struct AvroEncoder {
-    transform: Transform,
+    transform: ValueTransform,
     rows: AvroRows,
     container: Container,
     taken: u64,
 }
 
 impl AvroEncoder {
-    pub(super) fn new(transform: Transform, envelope: Envelope, settings: &AvroSettings) -> Result<Self> {
+    pub(super) fn new(transform: ValueTransform, envelope: Envelope, settings: &AvroSettings) -> Result<Self> {
         let table = transform.table();
-        let schema = avro_schema(transform.schema(), &record_name(&table.table, "Value"))?.to_string();
+        let schema = value_schema(&transform)?.to_string();
         let properties = metadata(envelope, table);
         let mut properties: Vec<_> = properties.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
         properties.sort_unstable();

@@ -17,7 +17,10 @@
 //! A field that may be null is a union of `null` and its type, with default `null`. The record of table `public.orders` is
 //! `public.orders.Value`; the record of a field is named after the field, in the namespace of the record that it is in. Names are
 //! [escaped](crate::names); a field whose name was has its own one as property `ductstream.name`.
+//!
+//! The envelope `debezium` has the schemas that Connect's users know: see [`connect`].
 
+pub(crate) mod connect;
 mod container;
 mod encoder;
 pub(crate) mod rows;
@@ -27,29 +30,30 @@ use std::sync::Arc;
 
 use ductstream_core::{Codec, Envelope, ObjectEncoder, Result, TableName, TableSchema, WireFormat};
 
-use crate::AvroSettings;
-use crate::envelope::{Transform, check_envelope};
+use crate::WireSettings;
+use crate::envelope::ValueTransform;
 use crate::names::escape;
 
+use connect::connect_schema;
 use encoder::AvroEncoder;
+use schema::avro_schema;
 
 /// Avro object container files in one envelope.
 #[derive(Debug, Clone)]
 pub struct AvroCodec {
     envelope: Envelope,
-    settings: AvroSettings,
+    settings: WireSettings,
 }
 
 impl AvroCodec {
     /// Avro in `envelope`.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a setting is out of range, or the envelope
-    /// does not exist yet.
-    pub fn new(envelope: Envelope, settings: AvroSettings) -> Result<Self> {
-        check_envelope(envelope)?;
-        settings.validate()?;
-        Ok(Self { envelope, settings })
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a setting is out of range.
+    pub fn new(envelope: Envelope, settings: &WireSettings) -> Result<Self> {
+        settings.avro.validate()?;
+        settings.debezium.settings.validate()?;
+        Ok(Self { envelope, settings: settings.clone() })
     }
 }
 
@@ -67,8 +71,16 @@ impl Codec for AvroCodec {
     }
 
     fn encoder(&self, schema: &Arc<TableSchema>) -> Result<Box<dyn ObjectEncoder>> {
-        let transform = Transform::new(self.envelope, schema)?;
-        Ok(Box::new(AvroEncoder::new(transform, self.envelope, &self.settings)?))
+        let transform = ValueTransform::new(self.envelope, &self.settings.debezium, schema)?;
+        Ok(Box::new(AvroEncoder::new(transform, self.envelope, &self.settings.avro)?))
+    }
+}
+
+/// The schema of values.
+pub(crate) fn value_schema(transform: &ValueTransform) -> Result<serde_json::Value> {
+    match transform {
+        ValueTransform::Table(rows) => avro_schema(rows.schema(), &record_name(&rows.table().table, "Value")),
+        ValueTransform::Debezium(events, _) => connect_schema(events.value_field()),
     }
 }
 

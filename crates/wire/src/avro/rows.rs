@@ -7,7 +7,8 @@ use ductstream_core::{Error, Result};
 use crate::json::push_uuid;
 use crate::rows::{Data, RowEncoder, Values, span};
 
-/// Writes each row as the record that [`avro_schema`](super::schema::avro_schema) describes.
+/// Writes each row as the record that [`avro_schema`](super::schema::avro_schema) or
+/// [`connect_schema`](super::connect::connect_schema) describes.
 #[derive(Debug)]
 pub(crate) struct AvroRows {
     schema: SchemaRef,
@@ -27,7 +28,7 @@ impl AvroRows {
 }
 
 impl RowEncoder for AvroRows {
-    fn encode(&mut self, rows: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
+    fn encode(&self, rows: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
         if rows.num_columns() != self.schema.fields().len() {
             return Err(Error::bug("writing Avro: a batch does not fit its schema"));
         }
@@ -45,15 +46,17 @@ impl RowEncoder for AvroRows {
     }
 }
 
-/// Appends a value: of a nullable one, first which branch of the union `["null", type]` follows.
+/// Appends a value: of a nullable one, first which branch of the union `["null", type]` follows, or of `[type, "null"]` where there is
+/// a default, which has to be of the first.
 #[inline]
 fn push(values: &Values<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
     if values.nullable {
+        let null = if values.has_default { 2 } else { 0 };
         if values.is_null(row) {
-            out.push(0);
+            out.push(null);
             return Ok(());
         }
-        out.push(2);
+        out.push(2 - null);
     }
     push_data(&values.data, row, out)
 }

@@ -1,140 +1,97 @@
 //! Avro schemas from Arrow schemas.
 
-use std::collections::HashMap;
-
 use arrow_schema::{DataType, Field, Fields, Metadata, Schema, TimeUnit};
 use ductstream_core::{Error, Result, metadata};
 use serde_json::{Map, Value, json};
 
 use crate::names::escape;
 
-/// Metadata of a field of structs: the full name of their record. Fields with the same name have the same fields.
-pub(crate) const AVRO_NAME: &str = "avro.name";
-/// Metadata of a field: what its schema says about it.
-pub(crate) const AVRO_DOC: &str = "avro.doc";
 /// Properties of a field in the Avro schema: its own name where that had to be escaped.
-const ORIGINAL_NAME: &str = "ductstream.name";
-/// Metadata that begins so becomes properties of the field's type.
-const CONNECT: &str = "connect.";
+pub(super) const ORIGINAL_NAME: &str = "ductstream.name";
 
 /// The Avro schema of records with the fields of `schema`, named `record_name`: a full name, whose parts are escaped already.
 ///
 /// # Errors
 /// `Configuration` when Avro cannot hold a column.
 pub(crate) fn avro_schema(schema: &Schema, record_name: &str) -> Result<Value> {
-    let mut names = Names::default();
-    let mut record = names.record(record_name, schema.fields())?;
+    let mut record = record(record_name, schema.fields())?;
     for (key, value) in sorted(schema.metadata()) {
-        if key.starts_with(CONNECT) || key.starts_with("ductstream.") {
+        if key.starts_with("ductstream.") {
             record[key] = property(value);
         }
     }
     Ok(record)
 }
 
-/// The records that the schema has defined so far.
-#[derive(Default)]
-struct Names(HashMap<String, Fields>);
-
-impl Names {
-    fn record(&mut self, full_name: &str, fields: &Fields) -> Result<Value> {
-        self.0.insert(full_name.to_owned(), fields.clone());
-        let members = fields.iter().map(|field| self.field(full_name, field)).collect::<Result<Vec<_>>>()?;
-        let (namespace, name) = full_name.rsplit_once('.').unwrap_or(("", full_name));
-        let mut record = Map::new();
-        record.insert("type".into(), json!("record"));
-        record.insert("name".into(), json!(name));
-        if !namespace.is_empty() {
-            record.insert("namespace".into(), json!(namespace));
-        }
-        record.insert("fields".into(), Value::Array(members));
-        Ok(Value::Object(record))
+fn record(full_name: &str, fields: &Fields) -> Result<Value> {
+    let members = fields.iter().map(|field| member(full_name, field)).collect::<Result<Vec<_>>>()?;
+    let (namespace, name) = full_name.rsplit_once('.').unwrap_or(("", full_name));
+    let mut record = Map::new();
+    record.insert("type".into(), json!("record"));
+    record.insert("name".into(), json!(name));
+    if !namespace.is_empty() {
+        record.insert("namespace".into(), json!(namespace));
     }
+    record.insert("fields".into(), Value::Array(members));
+    Ok(Value::Object(record))
+}
 
-    fn field(&mut self, parent: &str, field: &Field) -> Result<Value> {
-        let name = escape(field.name());
-        let mut member = Map::new();
-        member.insert("name".into(), json!(name));
-        member.insert("type".into(), self.nullable(&format!("{parent}.{name}"), field)?);
-        if field.is_nullable() {
-            member.insert("default".into(), Value::Null);
-        }
-        if let Some(doc) = field.metadata().get(AVRO_DOC) {
-            member.insert("doc".into(), json!(doc));
-        }
-        if name != *field.name() {
-            member.insert(ORIGINAL_NAME.into(), json!(field.name()));
-        }
-        if let Some(pg_type) = field.metadata().get(metadata::PG_TYPE) {
-            member.insert(metadata::PG_TYPE.into(), json!(pg_type));
-        }
-        Ok(Value::Object(member))
+fn member(parent: &str, field: &Field) -> Result<Value> {
+    let name = escape(field.name());
+    let mut member = Map::new();
+    member.insert("name".into(), json!(name));
+    member.insert("type".into(), nullable(&format!("{parent}.{name}"), field)?);
+    if field.is_nullable() {
+        member.insert("default".into(), Value::Null);
     }
-
-    /// The type of `field`'s values; `path` is the name of the record that they may be.
-    fn nullable(&mut self, path: &str, field: &Field) -> Result<Value> {
-        let mut data_type = self.data_type(path, field)?;
-        let connect = sorted(field.metadata()).into_iter().filter(|(key, _)| key.starts_with(CONNECT));
-        for (key, value) in connect {
-            if let Value::String(name) = &data_type {
-                // A record that was defined before has its properties there.
-                if self.0.contains_key(name) {
-                    break;
-                }
-                data_type = json!({"type": name});
-            }
-            data_type[key] = property(value);
-        }
-        Ok(if field.is_nullable() { json!(["null", data_type]) } else { data_type })
+    if name != *field.name() {
+        member.insert(ORIGINAL_NAME.into(), json!(field.name()));
     }
-
-    fn data_type(&mut self, path: &str, field: &Field) -> Result<Value> {
-        let logical = |base: &str, logical: &str| json!({"type": base, "logicalType": logical});
-        let decimal = |precision: u8, scale: i8| json!({"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale});
-        Ok(match field.data_type() {
-            DataType::Boolean => json!("boolean"),
-            DataType::Int8 | DataType::Int16 | DataType::Int32 => json!("int"),
-            DataType::Int64 | DataType::UInt32 | DataType::UInt64 => json!("long"),
-            DataType::Float16 | DataType::Float32 => json!("float"),
-            DataType::Float64 => json!("double"),
-            DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
-                decimal(*precision, *scale)
-            }
-            DataType::Utf8 => json!("string"),
-            DataType::Binary => json!("bytes"),
-            DataType::FixedSizeBinary(16) => logical("string", "uuid"),
-            DataType::Date32 => logical("int", "date"),
-            DataType::Time64(TimeUnit::Microsecond) => logical("long", "time-micros"),
-            DataType::Timestamp(TimeUnit::Microsecond, None) => logical("long", "local-timestamp-micros"),
-            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => logical("long", "timestamp-micros"),
-            DataType::Struct(fields) => self.structure(path, field, fields)?,
-            DataType::List(item) | DataType::FixedSizeList(item, _) => {
-                json!({"type": "array", "items": self.nullable(path, item)?})
-            }
-            DataType::Map(entries, _) => self.map(path, field, entries)?,
-            DataType::Dictionary(_, values) => {
-                self.data_type(path, &Field::new(field.name(), (**values).clone(), false))?
-            }
-            _ => return Err(unsupported(field)),
-        })
+    if let Some(pg_type) = field.metadata().get(metadata::PG_TYPE) {
+        member.insert(metadata::PG_TYPE.into(), json!(pg_type));
     }
+    Ok(Value::Object(member))
+}
 
-    fn structure(&mut self, path: &str, field: &Field, fields: &Fields) -> Result<Value> {
-        let name = field.metadata().get(AVRO_NAME).map_or(path, String::as_str);
-        match self.0.get(name) {
-            Some(defined) if defined == fields => Ok(json!(name)),
-            Some(_) => Err(Error::bug(format!("two records of an Avro schema have the name {name}"))),
-            None => self.record(name, fields),
-        }
-    }
+/// The type of `field`'s values; `path` is the name of the record that they may be.
+fn nullable(path: &str, field: &Field) -> Result<Value> {
+    let data_type = data_type(path, field)?;
+    Ok(if field.is_nullable() { json!(["null", data_type]) } else { data_type })
+}
 
-    fn map(&mut self, path: &str, field: &Field, entries: &Field) -> Result<Value> {
-        match entries.data_type() {
-            DataType::Struct(fields) if fields.len() == 2 && fields[0].data_type() == &DataType::Utf8 => {
-                Ok(json!({"type": "map", "values": self.nullable(path, &fields[1])?}))
-            }
-            _ => Err(unsupported(field)),
+fn data_type(path: &str, field: &Field) -> Result<Value> {
+    let logical = |base: &str, logical: &str| json!({"type": base, "logicalType": logical});
+    let decimal = |precision: u8, scale: i8| json!({"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale});
+    Ok(match field.data_type() {
+        DataType::Boolean => json!("boolean"),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => json!("int"),
+        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => json!("long"),
+        DataType::Float16 | DataType::Float32 => json!("float"),
+        DataType::Float64 => json!("double"),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => decimal(*precision, *scale),
+        DataType::Utf8 => json!("string"),
+        DataType::Binary => json!("bytes"),
+        DataType::FixedSizeBinary(16) => logical("string", "uuid"),
+        DataType::Date32 => logical("int", "date"),
+        DataType::Time64(TimeUnit::Microsecond) => logical("long", "time-micros"),
+        DataType::Timestamp(TimeUnit::Microsecond, None) => logical("long", "local-timestamp-micros"),
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => logical("long", "timestamp-micros"),
+        DataType::Struct(fields) => record(path, fields)?,
+        DataType::List(item) | DataType::FixedSizeList(item, _) => {
+            json!({"type": "array", "items": nullable(path, item)?})
         }
+        DataType::Map(entries, _) => map(path, field, entries)?,
+        DataType::Dictionary(_, values) => data_type(path, &Field::new(field.name(), (**values).clone(), false))?,
+        _ => return Err(unsupported(field)),
+    })
+}
+
+fn map(path: &str, field: &Field, entries: &Field) -> Result<Value> {
+    match entries.data_type() {
+        DataType::Struct(fields) if fields.len() == 2 && fields[0].data_type() == &DataType::Utf8 => {
+            Ok(json!({"type": "map", "values": nullable(path, &fields[1])?}))
+        }
+        _ => Err(unsupported(field)),
     }
 }
 

@@ -13,6 +13,7 @@ mod flat;
 mod key;
 mod native;
 mod rows;
+mod values;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -24,6 +25,7 @@ use ductstream_core::{Envelope, Error, Result, TableChunk, TableSchema};
 
 pub(crate) use flat::OWN_COLUMNS;
 pub(crate) use key::KeyChanges;
+pub(crate) use values::ValueTransform;
 
 use rows::Rows;
 
@@ -136,7 +138,7 @@ pub(crate) fn check_envelope(envelope: Envelope) -> Result<()> {
         Envelope::Flat | Envelope::Native => Ok(()),
         Envelope::Debezium => {
             let error = Error::configuration(format!("envelope {envelope} is not available in this format"));
-            Err(error.with_remedy("set format to json, or envelope to flat or native"))
+            Err(error.with_remedy("set format to json, avro or proto, or envelope to flat or native"))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ductstream_core::{ChangeBatch, Envelope, Result, TableName, TableSchema};
 
-use super::debezium::DebeziumPlan;
+use super::debezium::{MessageLines, ValueLines};
 use super::encoder::Lines;
 use super::plan::TablePlan;
 use crate::envelope::check_envelope;
@@ -68,10 +68,10 @@ impl JsonLines {
                         Lines::Table(Box::new(TablePlan::compile(*envelope, schema, *numeric)?))
                     }
                     Shape::Debezium(debezium, false) => {
-                        Lines::Debezium(Box::new(DebeziumPlan::compile(debezium, schema)?))
+                        Lines::Debezium(Box::new(ValueLines::compile(debezium, schema)?))
                     }
                     Shape::Debezium(debezium, true) => {
-                        Lines::DebeziumMessages(Box::new(DebeziumPlan::compile(debezium, schema)?))
+                        Lines::DebeziumMessages(Box::new(MessageLines::compile(debezium, schema)?))
                     }
                 });
                 self.plans.insert(schema.table.clone(), (schema.clone(), plan.clone()));

@@ -1,13 +1,12 @@
-//! The envelope `debezium` as JSON: messages with keys, and lines of values.
+//! The envelope `debezium` as JSON: documents as Connect's `JsonConverter` writes them, by themselves and as lines.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_array::{RecordBatch, StructArray};
 use arrow_schema::Field;
-use async_trait::async_trait;
 use ductstream_core::{
-    Codec, Envelope, Error, MessageCodec, MessageEncoder, MessageSpan, Messages, ObjectEncoder, Result, TableChunk,
-    TableSchema, WireFormat,
+    Codec, Envelope, Error, Messages, ObjectEncoder, Result, TableChunk, TableSchema, WireFormat,
 };
 
 use super::compress::Compressor;
@@ -15,15 +14,13 @@ use super::encoder::{JsonEncoder, Lines};
 use super::kind::Kind;
 use super::text::push_string;
 use super::values::Values;
-use crate::envelope::debezium::{Debezium, DebeziumTransform, Kind as EventKind, connect};
-use crate::{JsonCompression, JsonSettings, NumericJson};
+use crate::envelope::ValueTransform;
+use crate::envelope::debezium::{Debezium, connect};
+use crate::message::EventMessages;
+use crate::rows::RowEncoder;
+use crate::{JsonCompression, JsonSettings, NumericJson, WireSettings};
 
-/// The header that a delete has when an update changed the key.
-const NEW_KEY: &str = "__debezium.newkey";
-/// The header that a create has when an update changed the key.
-const OLD_KEY: &str = "__debezium.oldkey";
-
-/// JSON in the envelope `debezium`, as Connect's `JsonConverter` writes it.
+/// Files of JSON lines in the envelope `debezium`.
 #[derive(Debug, Clone)]
 pub struct DebeziumJson {
     debezium: Debezium,
@@ -31,7 +28,7 @@ pub struct DebeziumJson {
 }
 
 impl DebeziumJson {
-    /// JSON with these settings. The compression is that of files.
+    /// JSON with these settings.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a setting is out of range.
@@ -60,147 +57,121 @@ impl Codec for DebeziumJson {
     }
 
     fn encoder(&self, schema: &Arc<TableSchema>) -> Result<Box<dyn ObjectEncoder>> {
-        let plan = DebeziumPlan::compile(&self.debezium, schema)?;
+        let plan = ValueLines::compile(&self.debezium, schema)?;
         Ok(Box::new(JsonEncoder::new(Lines::Debezium(Box::new(plan)), Compressor::new(&self.settings)?)))
     }
 }
 
-#[async_trait]
-impl MessageCodec for DebeziumJson {
-    fn format(&self) -> WireFormat {
-        WireFormat::Json
+/// The values of one table's events at one schema version, as lines. A tombstone has none.
+pub(super) struct ValueLines {
+    transform: ValueTransform,
+    documents: Documents,
+}
+
+impl ValueLines {
+    pub(super) fn compile(debezium: &Debezium, table: &Arc<TableSchema>) -> Result<Self> {
+        let transform = ValueTransform::new(Envelope::Debezium, debezium, table)?;
+        let ValueTransform::Debezium(events, _) = &transform else { return Err(Error::bug("no events")) };
+        let documents = Documents::compile(events.value_field(), debezium.settings.schemas_enable)?;
+        Ok(Self { transform, documents: documents.with_end(b"\n") })
     }
 
-    fn envelope(&self) -> Envelope {
-        Envelope::Debezium
+    pub(super) fn table(&self) -> &TableSchema {
+        self.transform.table()
     }
 
-    fn content_type(&self) -> &'static str {
-        "application/json"
-    }
-
-    async fn encoder(&self, schema: &Arc<TableSchema>, _topic: &str) -> Result<Box<dyn MessageEncoder>> {
-        Ok(Box::new(DebeziumPlan::compile(&self.debezium, schema)?))
+    /// Appends the lines of `rows`.
+    pub(super) fn push(&self, chunk: &TableChunk, rows: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
+        self.documents.encode(&self.transform.apply(chunk, rows)?, out, &mut Vec::new())
     }
 }
 
-/// How the events of one table at one schema version are written.
-pub(super) struct DebeziumPlan {
+/// Whole messages of one table's events at one schema version, as lines: topic, key, headers and value.
+pub(super) struct MessageLines {
     pub(super) table: Arc<TableSchema>,
     topic: String,
-    transform: DebeziumTransform,
-    key: Option<Document>,
-    value: Document,
+    messages: EventMessages,
 }
 
-impl DebeziumPlan {
+impl MessageLines {
     pub(super) fn compile(debezium: &Debezium, table: &Arc<TableSchema>) -> Result<Self> {
-        let transform = DebeziumTransform::new(debezium, table)?;
-        let schemas = debezium.settings.schemas_enable;
-        let key = transform.key_field().map(|field| Document::compile(field, schemas)).transpose()?;
-        let value = Document::compile(transform.value_field(), schemas)?;
         let topic = format!("{}.{}", debezium.prefix(), table.table);
-        Ok(Self { table: table.clone(), topic, transform, key, value })
+        let settings = WireSettings { debezium: debezium.clone(), ..WireSettings::default() };
+        Ok(Self { table: table.clone(), topic, messages: EventMessages::json(&settings, table)? })
     }
 
-    /// Appends the values of `rows` as lines. A tombstone has none.
-    pub(super) fn push_lines(&self, chunk: &TableChunk, rows: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
-        let events = self.transform.apply(chunk, rows)?;
-        let values = Values::bind(&self.value.kind, &events.values)?;
-        for (index, _) in events.events.iter().enumerate().filter(|(_, event)| event.kind != EventKind::Tombstone) {
-            self.value.push(&values, index, out);
-            out.push(b'\n');
-        }
-        Ok(())
-    }
-
-    /// Appends the messages of `rows` as lines: topic, key, headers and value.
-    pub(super) fn push_messages(&self, chunk: &TableChunk, rows: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends the lines of `rows`.
+    pub(super) fn push(&self, chunk: &TableChunk, rows: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
         let mut messages = Messages::default();
-        self.push(chunk, rows, &mut messages)?;
-        for span in &messages.spans {
-            let json = |range: &Option<Range<usize>>| range.as_ref().map_or(&b"null"[..], |range| messages.get(range));
-            out.extend_from_slice(b"{\"topic\":");
-            push_string(&self.topic, out);
-            out.extend_from_slice(b",\"key\":");
-            out.extend_from_slice(json(&span.key));
-            out.extend_from_slice(b",\"headers\":{");
-            for (index, (name, value)) in span.headers.iter().enumerate() {
-                out.extend_from_slice(if index == 0 { b"" } else { b"," });
-                push_string(name, out);
-                out.push(b':');
-                out.extend_from_slice(messages.get(value));
-            }
-            out.extend_from_slice(b"},\"value\":");
-            out.extend_from_slice(json(&span.value));
-            out.extend_from_slice(b"}\n");
-        }
-        Ok(())
-    }
-
-    fn push(&self, chunk: &TableChunk, rows: Range<usize>, out: &mut Messages) -> Result<()> {
-        let start = rows.start;
-        let events = self.transform.apply(chunk, rows)?;
-        let values = Values::bind(&self.value.kind, &events.values)?;
-        let keys = match (&self.key, &events.keys) {
-            (Some(document), Some(keys)) => Some((document, Values::bind(&document.kind, keys)?)),
-            _ => None,
-        };
-        let mut push = |document: &Document, values: &Values<'_>, index| {
-            let from = out.bytes.len();
-            document.push(values, index, &mut out.bytes);
-            from..out.bytes.len()
-        };
-        for (index, event) in events.events.iter().enumerate() {
-            let mut key_of = |index| keys.as_ref().map(|(document, keys)| push(document, keys, index));
-            let key = if event.kind == EventKind::Truncate { None } else { key_of(index) };
-            let of_row =
-                |kind| events.events.iter().enumerate().find(|(_, other)| other.row == event.row && other.kind == kind);
-            let other = match event.kind {
-                _ if !event.key_change => None,
-                EventKind::Create => of_row(EventKind::Delete).map(|(index, _)| (OLD_KEY, index)),
-                _ => of_row(EventKind::Create).map(|(index, _)| (NEW_KEY, index)),
-            };
-            let header = other.and_then(|(name, index)| Some((name, key_of(index)?)));
-            let value = (event.kind != EventKind::Tombstone).then(|| push(&self.value, &values, index));
-            let row = start + event.row;
-            out.spans.push(MessageSpan { rows: row..row + 1, key, value, headers: header.into_iter().collect() });
-        }
+        self.messages.push(chunk, rows, &mut messages)?;
+        push_messages(&self.topic, &messages, out);
         Ok(())
     }
 }
 
-impl MessageEncoder for DebeziumPlan {
-    fn encode(&mut self, chunk: &TableChunk, rows: Range<usize>, out: &mut Messages) -> Result<()> {
-        self.push(chunk, rows, out)
+/// Appends a line for each message.
+fn push_messages(topic: &str, messages: &Messages, out: &mut Vec<u8>) {
+    for span in &messages.spans {
+        let json = |range: &Option<Range<usize>>| range.as_ref().map_or(&b"null"[..], |range| messages.get(range));
+        out.extend_from_slice(b"{\"topic\":");
+        push_string(topic, out);
+        out.extend_from_slice(b",\"key\":");
+        out.extend_from_slice(json(&span.key));
+        out.extend_from_slice(b",\"headers\":{");
+        for (index, (name, value)) in span.headers.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b"" } else { b"," });
+            push_string(name, out);
+            out.push(b':');
+            out.extend_from_slice(messages.get(value));
+        }
+        out.extend_from_slice(b"},\"value\":");
+        out.extend_from_slice(json(&span.value));
+        out.extend_from_slice(b"}\n");
     }
 }
 
-/// A key or value as a document, with its schema or without.
-struct Document {
+/// Writes keys or values as documents, with their schema or without.
+#[derive(Debug)]
+pub(crate) struct Documents {
     kind: Kind,
-    /// What stands in front of the payload.
+    /// What stands in front of each payload.
     head: Vec<u8>,
     /// What stands behind it.
-    tail: &'static [u8],
+    tail: Vec<u8>,
 }
 
-impl Document {
-    fn compile(field: &Field, schemas: bool) -> Result<Self> {
+impl Documents {
+    /// Documents of the structs of `field`.
+    pub(crate) fn compile(field: &Field, schemas: bool) -> Result<Self> {
         let kind = Kind::of(field, NumericJson::String)?;
         if !schemas {
-            return Ok(Self { kind, head: Vec::new(), tail: b"" });
+            return Ok(Self { kind, head: Vec::new(), tail: Vec::new() });
         }
         let mut head = b"{\"schema\":".to_vec();
         let failed = |error| Error::bug("writing a Connect schema").with_source(error);
         serde_json::to_writer(&mut head, &connect::schema(field, false)).map_err(failed)?;
         head.extend_from_slice(b",\"payload\":");
-        Ok(Self { kind, head, tail: b"}" })
+        Ok(Self { kind, head, tail: b"}".to_vec() })
     }
 
-    fn push(&self, values: &Values<'_>, row: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
-        values.push(row, out);
-        out.extend_from_slice(self.tail);
+    /// The same with `end` behind every document.
+    fn with_end(mut self, end: &[u8]) -> Self {
+        self.tail.extend_from_slice(end);
+        self
+    }
+}
+
+impl RowEncoder for Documents {
+    fn encode(&self, rows: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
+        let structs = StructArray::from(rows.clone());
+        let values = Values::bind(&self.kind, &structs)?;
+        ends.reserve(rows.num_rows());
+        for row in 0..rows.num_rows() {
+            out.extend_from_slice(&self.head);
+            values.push(row, out);
+            out.extend_from_slice(&self.tail);
+            ends.push(out.len());
+        }
+        Ok(())
     }
 }

@@ -5,14 +5,14 @@ use std::ops::Range;
 use ductstream_core::{Error, ObjectEncoder, Result, TableChunk, TableSchema};
 
 use super::compress::Compressor;
-use super::debezium::DebeziumPlan;
+use super::debezium::{MessageLines, ValueLines};
 use super::plan::TablePlan;
 
 /// How records become lines.
 pub(super) enum Lines {
     Table(Box<TablePlan>),
-    Debezium(Box<DebeziumPlan>),
-    DebeziumMessages(Box<DebeziumPlan>),
+    Debezium(Box<ValueLines>),
+    DebeziumMessages(Box<MessageLines>),
 }
 
 impl Lines {
@@ -23,15 +23,16 @@ impl Lines {
                 rows.by_ref().for_each(|row| records.push(row, out));
                 Ok(())
             }
-            Self::Debezium(plan) => plan.push_lines(chunk, rows, out),
-            Self::DebeziumMessages(plan) => plan.push_messages(chunk, rows, out),
+            Self::Debezium(plan) => plan.push(chunk, rows, out),
+            Self::DebeziumMessages(plan) => plan.push(chunk, rows, out),
         }
     }
 
     fn table(&self) -> &TableSchema {
         match self {
             Self::Table(plan) => &plan.table,
-            Self::Debezium(plan) | Self::DebeziumMessages(plan) => &plan.table,
+            Self::Debezium(plan) => plan.table(),
+            Self::DebeziumMessages(plan) => &plan.table,
         }
     }
 }

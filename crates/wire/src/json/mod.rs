@@ -50,6 +50,7 @@ use crate::{JsonCompression, JsonSettings};
 pub use batch::JsonLines;
 pub(crate) use column_text::{HstoreText, PostgresText, decimal_text};
 pub use debezium::DebeziumJson;
+pub(crate) use debezium::Documents;
 pub(crate) use kind::is_interval;
 pub(crate) use message::JsonMessages;
 pub(crate) use schema::{debezium_json_schema, json_schema};

@@ -6,11 +6,13 @@
 //! changes the key, as nothing else would name the row that is no more.
 //!
 //! With a schema registry, keys and values carry the id of their schema in front, framed as Confluent's serializers do. Schemas
-//! are named `{namespace}.{table}.Key` and `{namespace}.{table}.Value`, escaped where the language needs it.
+//! are named `{namespace}.{table}.Key` and `{namespace}.{table}.Value`, escaped where the language needs it; in the envelope
+//! `debezium` as Debezium names them, with `{prefix}.` in front and `Envelope` for `Value`.
 //!
 //! In batch mode a message is what a file would be: the records that are encoded at once, without a key. Of Arrow it is an IPC stream.
 
 mod batch;
+mod debezium;
 mod record;
 mod shared;
 
@@ -18,11 +20,13 @@ use std::sync::Arc;
 
 use ductstream_core::{Envelope, Error, MessageCodec, Result, WireFormat};
 
-use crate::{ArrowCodec, DebeziumJson, SchemaRegistrar, WireSettings, build};
+use crate::{ArrowCodec, SchemaRegistrar, WireSettings, build};
 
 use batch::BatchCodec;
+use debezium::DebeziumCodec;
 use record::RecordCodec;
 
+pub(crate) use debezium::EventMessages;
 pub(crate) use record::MessageEnds;
 pub use shared::SharedMessages;
 
@@ -60,8 +64,8 @@ pub fn message_codec(
     registry: Option<Arc<dyn SchemaRegistrar>>,
 ) -> Result<Arc<dyn MessageCodec>> {
     match shape.mode {
-        MessageMode::Record if (shape.format, shape.envelope) == (WireFormat::Json, Envelope::Debezium) => {
-            debezium(settings, registry.is_some())
+        MessageMode::Record if shape.envelope == Envelope::Debezium => {
+            Ok(Arc::new(DebeziumCodec::new(shape.format, settings, registry)?))
         }
         MessageMode::Record => Ok(Arc::new(RecordCodec::new(shape, settings, registry)?)),
         MessageMode::Batch if registry.is_some() => {
@@ -78,15 +82,6 @@ pub fn message_codec(
         }
         MessageMode::Batch => Ok(Arc::new(BatchCodec::new(build(shape.format, shape.envelope, settings)?))),
     }
-}
-
-/// Events as Debezium's JSON converter writes them. Whether tombstones follow deletes is one of Debezium's own options.
-fn debezium(settings: &WireSettings, with_registry: bool) -> Result<Arc<dyn MessageCodec>> {
-    if with_registry {
-        let message = "format json in envelope debezium carries its own schemas, and takes no schema registry";
-        return Err(Error::configuration(message).with_remedy("use no registry, or set envelope to flat or native"));
-    }
-    Ok(Arc::new(DebeziumJson::new(settings.debezium.clone(), settings.json.clone())?))
 }
 
 /// The media type of one value, or of a batch.

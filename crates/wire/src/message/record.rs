@@ -17,8 +17,8 @@ use crate::avro::schema::avro_schema;
 use crate::envelope::{KeyChanges, Transform, check_envelope};
 use crate::json::JsonMessages;
 use crate::proto::rows::ProtoRows;
-use crate::proto::schema::{Numbers, proto_schema};
-use crate::registry::push_frame;
+use crate::proto::schema::{Numbers, package, proto_schema};
+use crate::registry::frame;
 use crate::rows::RowEncoder;
 use crate::{SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject, WireSettings};
 
@@ -47,13 +47,8 @@ impl RecordCodec {
         Ok(Self { shape, settings: settings.clone(), registry })
     }
 
-    /// What stands in front of every key or value: nothing without a registry.
     async fn frame(&self, subject: SchemaSubject<'_>, schema: SchemaDefinition) -> Result<Vec<u8>> {
-        let mut frame = Vec::new();
-        if let Some(registry) = &self.registry {
-            push_frame(schema.kind, registry.register(&subject, &schema).await?, &mut frame);
-        }
-        Ok(frame)
+        frame(self.registry.as_ref(), subject, schema).await
     }
 
     async fn json(&self, table: &Arc<TableSchema>, topic: &str) -> Result<Payload> {
@@ -94,7 +89,7 @@ impl RecordCodec {
         let of_table = |error: Error| error.context(format_args!("table {}", table.table));
         if self.shape.format == WireFormat::Proto {
             let part = if is_key { "Key" } else { "Value" };
-            let proto = proto_schema(&table.table, part, schema, numbers).map_err(of_table)?;
+            let proto = proto_schema(&package(&table.table), part, schema.fields(), numbers).map_err(of_table)?;
             let definition = SchemaDefinition { kind: SchemaKind::Protobuf, text: proto.to_string() };
             let frame = self.frame(subject, definition).await?;
             return Ok(Box::new(ProtoRows::new(schema.clone(), &proto).with_prefix(frame)));
@@ -161,13 +156,13 @@ impl MessageEnds {
 }
 
 /// Hands out what lies between ends that follow each other.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     start: usize,
     ends: std::slice::Iter<'a, usize>,
 }
 
 impl<'a> Parts<'a> {
-    fn new(start: usize, ends: &'a [usize]) -> Self {
+    pub(super) fn new(start: usize, ends: &'a [usize]) -> Self {
         Self { start, ends: ends.iter() }
     }
 }

@@ -6,12 +6,12 @@ use ductstream_core::{Envelope, ObjectEncoder, Result, TableChunk};
 
 use super::push_varint;
 use super::rows::ProtoRows;
-use super::schema::{Numbers, proto_schema};
-use crate::envelope::Transform;
+use super::value_schema;
+use crate::envelope::ValueTransform;
 use crate::rows::RowEncoder;
 
 pub(super) struct ProtoEncoder {
-    transform: Transform,
+    transform: ValueTransform,
     rows: ProtoRows,
     /// Records without their lengths, and where each of them ends: kept for their memory.
     records: Vec<u8>,
@@ -21,9 +21,9 @@ pub(super) struct ProtoEncoder {
 }
 
 impl ProtoEncoder {
-    pub(super) fn new(transform: Transform, envelope: Envelope) -> Result<Self> {
+    pub(super) fn new(transform: ValueTransform, envelope: Envelope) -> Result<Self> {
         let schema = transform.schema().clone();
-        let proto = proto_schema(&transform.table().table, "Value", &schema, Numbers::Envelope(envelope))?;
+        let proto = value_schema(&transform, envelope)?;
         let mut out = Vec::new();
         push_record(&proto.descriptor_set(), &mut out);
         let rows = ProtoRows::new(schema, &proto);

@@ -20,6 +20,7 @@
 //! Numbers of fields must not change when columns come and go, and nothing is kept that could remember them. So they are made of names:
 //! see [`schema`]. An object begins with a `FileDescriptorSet`.
 
+pub(crate) mod connect;
 mod descriptor;
 mod encoder;
 pub(crate) mod rows;
@@ -30,24 +31,29 @@ use std::sync::Arc;
 
 use ductstream_core::{Codec, Envelope, ObjectEncoder, Result, TableSchema, WireFormat};
 
-use crate::envelope::{Transform, check_envelope};
+use crate::WireSettings;
+use crate::envelope::ValueTransform;
+use crate::envelope::debezium::Debezium;
 
+use connect::connect_proto;
 use encoder::ProtoEncoder;
+use schema::{Numbers, ProtoSchema, package, proto_schema};
 
 /// Length-delimited Protobuf in one envelope.
 #[derive(Debug, Clone)]
 pub struct ProtoCodec {
     envelope: Envelope,
+    debezium: Debezium,
 }
 
 impl ProtoCodec {
     /// Protobuf in `envelope`.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the envelope does not exist yet.
-    pub fn new(envelope: Envelope) -> Result<Self> {
-        check_envelope(envelope)?;
-        Ok(Self { envelope })
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a setting of the envelope is out of range.
+    pub fn new(envelope: Envelope, settings: &WireSettings) -> Result<Self> {
+        settings.debezium.settings.validate()?;
+        Ok(Self { envelope, debezium: settings.debezium.clone() })
     }
 }
 
@@ -65,8 +71,19 @@ impl Codec for ProtoCodec {
     }
 
     fn encoder(&self, schema: &Arc<TableSchema>) -> Result<Box<dyn ObjectEncoder>> {
-        let transform = Transform::new(self.envelope, schema)?;
+        let transform = ValueTransform::new(self.envelope, &self.debezium, schema)?;
         Ok(Box::new(ProtoEncoder::new(transform, self.envelope)?))
+    }
+}
+
+/// The schema of values.
+pub(crate) fn value_schema(transform: &ValueTransform, envelope: Envelope) -> Result<ProtoSchema> {
+    match transform {
+        ValueTransform::Table(rows) => {
+            let package = package(&rows.table().table);
+            proto_schema(&package, "Value", rows.schema().fields(), Numbers::Envelope(envelope))
+        }
+        ValueTransform::Debezium(events, _) => connect_proto(events.value_field(), Numbers::Envelope(envelope)),
     }
 }
 

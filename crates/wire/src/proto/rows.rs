@@ -32,7 +32,7 @@ impl ProtoRows {
 }
 
 impl RowEncoder for ProtoRows {
-    fn encode(&mut self, rows: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
+    fn encode(&self, rows: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
         if rows.num_columns() != self.plans.len() {
             return Err(Error::bug("writing Protobuf: a batch does not fit its schema"));
         }
@@ -80,6 +80,11 @@ fn push_data(shape: &Shape, data: &Data<'_>, row: usize, out: &mut Vec<u8>) -> R
         (Shape::Decimal(scale), Data::Decimal256(values)) => {
             push_delimited(out, |out| push_decimal(&values[row].to_string(), *scale, out));
         }
+        (Shape::Unscaled { value, rest }, Data::Bytes(array)) => push_delimited(out, |out| {
+            out.extend_from_slice(value);
+            push_bytes(array.value(row), out);
+            out.extend_from_slice(rest);
+        }),
         (Shape::Message(plans), Data::Struct(members)) => {
             return push_delimited(out, |out| push_fields(plans, members, row, out));
         }

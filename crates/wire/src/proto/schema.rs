@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 
-use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use ductstream_core::{Envelope, Error, Result, TableName, metadata};
 
 use crate::envelope::OWN_COLUMNS;
 use crate::names::escape;
+
+use super::connect::{is_decimal, is_semantic, semantic, simple_name};
 
 /// The numbers of fields that are made of names: their tags have four bytes.
 const FIRST_NUMBER: u32 = 1 << 18;
@@ -67,6 +69,11 @@ pub(super) enum Shape {
     /// As the array says.
     Scalar,
     Decimal(i8),
+    /// A message with the tag of the number's bytes, and behind them what is the same for all numbers.
+    Unscaled {
+        value: Vec<u8>,
+        rest: Vec<u8>,
+    },
     Message(Vec<Plan>),
     /// A message of items, each with the tag of its plan; without tags behind one length when `packed`.
     List {
@@ -95,32 +102,42 @@ pub(crate) enum Numbers {
     Names,
 }
 
+/// Whether the field of an envelope is a row.
+fn is_image(name: &str) -> bool {
+    matches!(name, "before" | "after")
+}
+
 const BOOL: Kind = Kind::Scalar("bool", 8);
-const INT32: Kind = Kind::Scalar("int32", 5);
+pub(super) const INT32: Kind = Kind::Scalar("int32", 5);
 const INT64: Kind = Kind::Scalar("int64", 3);
-const UINT32: Kind = Kind::Scalar("uint32", 13);
+pub(super) const UINT32: Kind = Kind::Scalar("uint32", 13);
 const UINT64: Kind = Kind::Scalar("uint64", 4);
 const FLOAT: Kind = Kind::Scalar("float", 2);
 const DOUBLE: Kind = Kind::Scalar("double", 1);
 const STRING: Kind = Kind::Scalar("string", 9);
-const BYTES: Kind = Kind::Scalar("bytes", 12);
+pub(super) const BYTES: Kind = Kind::Scalar("bytes", 12);
 
-/// The schema of the message `part` (`Key` or `Value`) of `table`, with the fields of `schema`.
+/// The package of a table's messages.
+pub(crate) fn package(table: &TableName) -> String {
+    format!("{}.{}", escape(&table.namespace), escape(&table.name))
+}
+
+/// The schema of the message `part` (`Key` or `Value`) in `package`, with these fields.
 ///
 /// # Errors
 /// `Configuration` when Protobuf cannot hold a column.
-pub(crate) fn proto_schema(table: &TableName, part: &str, schema: &Schema, numbers: Numbers) -> Result<ProtoSchema> {
-    let package = format!("{}.{}", escape(&table.namespace), escape(&table.name));
+pub(crate) fn proto_schema(package: &str, part: &str, fields: &Fields, numbers: Numbers) -> Result<ProtoSchema> {
     let mut builder = Builder::default();
-    let plans = builder.message(part.to_owned(), schema.fields(), numbers)?;
-    Ok(ProtoSchema { file: format!("{package}.{part}.proto"), package, messages: builder.messages, plans })
+    let plans = builder.message(part.to_owned(), fields, numbers)?;
+    let (file, package) = (format!("{package}.{part}.proto"), package.to_owned());
+    Ok(ProtoSchema { file, package, messages: builder.messages, plans })
 }
 
 #[derive(Default)]
-struct Builder {
-    messages: Vec<Message>,
-    /// Rows that were defined before: old and new ones have the same message.
-    rows: HashMap<Fields, (String, Vec<Plan>)>,
+pub(super) struct Builder {
+    pub(super) messages: Vec<Message>,
+    /// Messages that several fields have, by the names and fields that they were asked for with: old and new rows have the same.
+    shared: HashMap<(String, Fields), (String, Vec<Plan>)>,
 }
 
 impl Builder {
@@ -140,7 +157,7 @@ impl Builder {
     }
 
     /// Puts a message behind those that there are; its fields come later, and their messages behind it.
-    fn begin(&mut self, name: &str) -> usize {
+    pub(super) fn begin(&mut self, name: &str) -> usize {
         self.messages.push(Message { name: name.to_owned(), fields: Vec::new() });
         self.messages.len() - 1
     }
@@ -168,10 +185,13 @@ impl Builder {
                 (STRING, Shape::Repeated)
             }
             DataType::Struct(fields) if numbers == Numbers::Envelope(Envelope::Native) => match field.name().as_str() {
-                "before" | "after" => self.row(format!("{parent}_row"), fields)?,
+                "before" | "after" => self.shared(format!("{parent}_row"), fields, Numbers::Names)?,
                 "position" => self.structure(format!("{parent}_position"), fields, Numbers::Sequence)?,
                 _ => self.structure(format!("{parent}_{name}"), fields, Numbers::Names)?,
             },
+            DataType::Struct(fields) if of_envelope && is_semantic(field) && is_image(field.name()) => {
+                self.shared(simple_name(field), fields, Numbers::Names)?
+            }
             _ => self.data_type(format!("{parent}_{name}"), field)?,
         };
         let plan = Plan { tag: tag(number, &kind), shape };
@@ -181,13 +201,15 @@ impl Builder {
         Ok((MessageField { name, json_name, number, kind, repeated, comment }, plan))
     }
 
-    fn row(&mut self, path: String, fields: &Fields) -> Result<(Kind, Shape)> {
-        if let Some((name, plans)) = self.rows.get(fields) {
+    /// A message named `wanted`, the same for all fields that ask for it.
+    fn shared(&mut self, wanted: String, fields: &Fields, numbers: Numbers) -> Result<(Kind, Shape)> {
+        let asked = (wanted, fields.clone());
+        if let Some((name, plans)) = self.shared.get(&asked) {
             return Ok((Kind::Message(name.clone()), Shape::Message(plans.clone())));
         }
-        let name = self.unique(path);
-        let plans = self.message(name.clone(), fields, Numbers::Names)?;
-        self.rows.insert(fields.clone(), (name.clone(), plans.clone()));
+        let name = self.unique(asked.0.clone());
+        let plans = self.message(name.clone(), fields, numbers)?;
+        self.shared.insert(asked, (name.clone(), plans.clone()));
         Ok((Kind::Message(name), Shape::Message(plans)))
     }
 
@@ -209,9 +231,13 @@ impl Builder {
             DataType::Float16 | DataType::Float32 => FLOAT,
             DataType::Float64 => DOUBLE,
             DataType::Utf8 | DataType::FixedSizeBinary(16) => STRING,
+            DataType::Binary if is_decimal(field) => return Ok(self.decimal(field)),
             DataType::Binary => BYTES,
             DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
                 return Ok((STRING, Shape::Decimal(*scale)));
+            }
+            DataType::Struct(fields) if is_semantic(field) => {
+                return self.shared(simple_name(field), fields, Numbers::Sequence);
             }
             DataType::Struct(fields) => return self.structure(path, fields, Numbers::Names),
             DataType::List(item) | DataType::FixedSizeList(item, _) => return self.list(path, item),
@@ -265,7 +291,7 @@ impl Builder {
     }
 }
 
-fn plain(name: &str, number: u32, kind: Kind) -> MessageField {
+pub(super) fn plain(name: &str, number: u32, kind: Kind) -> MessageField {
     let name = name.to_owned();
     MessageField { json_name: name.clone(), name, number, kind, repeated: false, comment: None }
 }
@@ -273,7 +299,7 @@ fn plain(name: &str, number: u32, kind: Kind) -> MessageField {
 fn number(name: &str, numbers: Numbers, taken: &[u32]) -> u32 {
     let next = |index: usize| u32::try_from(index).unwrap_or(0) + 1;
     let own = match numbers {
-        Numbers::Sequence => return next(taken.len()),
+        Numbers::Sequence | Numbers::Envelope(Envelope::Debezium) => return next(taken.len()),
         Numbers::Envelope(Envelope::Native) => NATIVE_FIELDS.iter().position(|own| *own == name),
         Numbers::Envelope(_) => OWN_COLUMNS.iter().position(|own| *own == name),
         Numbers::Names => None,
@@ -309,15 +335,16 @@ fn wire_type(kind: &Kind) -> u32 {
 }
 
 /// What stands in front of a field's value.
-fn tag(number: u32, kind: &Kind) -> Vec<u8> {
+pub(super) fn tag(number: u32, kind: &Kind) -> Vec<u8> {
     let mut tag = Vec::new();
     super::push_varint(u64::from(number << 3 | wire_type(kind)), &mut tag);
     tag
 }
 
-/// What the schema says of a field: its type in PostgreSQL, and what the number means.
+/// What the schema says of a field: its type in PostgreSQL, or in Connect, and what the number means.
 fn comment(field: &Field) -> Option<String> {
-    let pg_type = field.metadata().get(metadata::PG_TYPE).map(|name| name.replace(char::is_control, " "));
+    let said = field.metadata().get(metadata::PG_TYPE).or_else(|| semantic(field));
+    let pg_type = said.map(|name| name.replace(char::is_control, " "));
     let unit = match field.data_type() {
         DataType::Date32 => Some("days since 1970-01-01"),
         DataType::Time64(_) => Some("microseconds since midnight"),

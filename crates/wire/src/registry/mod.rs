@@ -1,6 +1,7 @@
 //! What a format needs of a schema registry: ids for schemas, and the framing that carries the id in front of a message.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use ductstream_core::Result;
@@ -65,13 +66,26 @@ impl SchemaKind {
 
 /// Appends what stands in front of a message of the schema with `id`: a zero byte, the id, and for Protobuf which message of the
 /// schema it is, which is always the first.
-pub(crate) fn push_frame(kind: SchemaKind, id: u32, out: &mut Vec<u8>) {
+fn push_frame(kind: SchemaKind, id: u32, out: &mut Vec<u8>) {
     out.push(0);
     out.extend_from_slice(&id.to_be_bytes());
     if kind == SchemaKind::Protobuf {
         // A path of indexes, whose common case `[0]` is written as its length 0 alone.
         out.push(0);
     }
+}
+
+/// Registers `schema` and returns what stands in front of every key or value that has it: nothing without a registry.
+pub(crate) async fn frame(
+    registry: Option<&Arc<dyn SchemaRegistrar>>,
+    subject: SchemaSubject<'_>,
+    schema: SchemaDefinition,
+) -> Result<Vec<u8>> {
+    let mut frame = Vec::new();
+    if let Some(registry) = registry {
+        push_frame(schema.kind, registry.register(&subject, &schema).await?, &mut frame);
+    }
+    Ok(frame)
 }
 
 #[cfg(test)]

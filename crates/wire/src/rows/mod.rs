@@ -8,11 +8,11 @@ use ductstream_core::Result;
 pub(crate) use values::{Data, Values, span};
 
 /// Encodes the rows of record batches of one schema, each by itself.
-pub(crate) trait RowEncoder: Send {
+pub(crate) trait RowEncoder: Send + Sync {
     /// Appends every row of `rows` to `out`, and to `ends` where each of them ends in `out`.
     ///
     /// # Errors
     /// [`ErrorKind::Data`](ductstream_core::ErrorKind) when a value does not fit the format;
     /// [`ErrorKind::Bug`](ductstream_core::ErrorKind::Bug) when the batch has another schema.
-    fn encode(&mut self, rows: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()>;
+    fn encode(&self, rows: &RecordBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()>;
 }

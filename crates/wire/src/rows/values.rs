@@ -13,11 +13,15 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use ductstream_core::{Error, Result};
 use half::f16;
 
+use crate::envelope::debezium::connect::DEFAULT;
+
 /// The values of a column, or of a part of one.
 pub(crate) struct Values<'a> {
     nulls: Option<&'a NullBuffer>,
     /// Whether the schema allows nulls, whatever this array holds.
     pub(crate) nullable: bool,
+    /// Whether the schema has a default that is not null.
+    pub(crate) has_default: bool,
     pub(crate) data: Data<'a>,
 }
 
@@ -56,7 +60,8 @@ impl<'a> Values<'a> {
             None => bind_nested(field, array)?,
         };
         let data = data.ok_or_else(|| unsupported(field, array.data_type()))?;
-        Ok(Self { nulls: array.nulls(), nullable: field.is_nullable(), data })
+        let has_default = field.metadata().contains_key(DEFAULT);
+        Ok(Self { nulls: array.nulls(), nullable: field.is_nullable(), has_default, data })
     }
 
     pub(crate) fn is_null(&self, row: usize) -> bool {

@@ -21,6 +21,11 @@ pub const DEFAULT: &str = "connect.default";
 /// What the names of parameters begin with, such as `connect.parameters.scale`.
 pub const PARAMETERS: &str = "connect.parameters.";
 
+/// Semantic type of numbers that are an integer, as bytes, and a scale, as a parameter.
+pub(crate) const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
+/// The parameter that says how many digits a [`DECIMAL`] has.
+pub(crate) const PRECISION: &str = "connect.decimal.precision";
+
 /// A Connect type on its way to becoming a field.
 #[derive(Debug, Clone)]
 pub(super) struct Connect {

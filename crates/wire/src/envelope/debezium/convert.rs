@@ -15,7 +15,7 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, FieldRef};
 use ductstream_core::{Error, Result, metadata};
 
-use super::connect::{Connect, DEFAULT};
+use super::connect::{Connect, DEFAULT, PRECISION};
 use super::fill::{Fill, filled};
 use super::settings::{BinaryHandling, DebeziumSettings, DecimalHandling, HstoreHandling, IntervalHandling};
 use super::{bits, decimal, default, geometry, temporal, text};
@@ -158,8 +158,7 @@ fn of(field: &Field, settings: &DebeziumSettings) -> Result<(Connect, Convert)> 
 fn decimal_column(precision: u8, scale: i8, mode: DecimalHandling) -> (Connect, Convert) {
     match mode {
         DecimalHandling::Precise => {
-            let connect =
-                decimal::connect(i64::from(scale)).parameter("connect.decimal.precision", precision.to_string());
+            let connect = decimal::connect(i64::from(scale)).parameter(PRECISION, precision.to_string());
             (connect, Arc::new(decimal_bytes))
         }
         DecimalHandling::String => (Connect::plain(DataType::Utf8), decimal_texts(scale)),

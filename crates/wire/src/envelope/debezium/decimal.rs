@@ -7,13 +7,13 @@ use arrow_array::{Array, ArrayRef, BinaryArray, Float64Array, Int32Array, String
 use arrow_schema::{DataType, Field, Fields};
 use ductstream_core::{Error, Result};
 
-use super::connect::{Connect, DOC};
+use super::connect::{Connect, DECIMAL, DOC};
 use super::convert::{Convert, failed};
 use super::settings::DecimalHandling;
 
 /// Connect's `Decimal` of a scale.
 pub(super) fn connect(scale: i64) -> Connect {
-    Connect::named(DataType::Binary, "org.apache.kafka.connect.data.Decimal").parameter("scale", scale.to_string())
+    Connect::named(DataType::Binary, DECIMAL).parameter("scale", scale.to_string())
 }
 
 /// Whether a numeric of this type modifier fits Arrow's decimals, so that a text column of it is one that holds NaN and infinities too.

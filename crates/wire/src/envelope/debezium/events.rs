@@ -60,14 +60,19 @@ impl Event {
     }
 }
 
-/// The events of `rows` of `chunk`, in order.
-pub(super) fn of(chunk: &TableChunk, rows: std::ops::Range<usize>, settings: &DebeziumSettings) -> Vec<Event> {
+/// The events of `rows` of `chunk`, in order. Without keys, every update is one event, and no delete has a tombstone.
+pub(super) fn of(
+    chunk: &TableChunk,
+    rows: std::ops::Range<usize>,
+    has_keys: bool,
+    settings: &DebeziumSettings,
+) -> Vec<Event> {
     let changes = KeyChanges::of(chunk);
     let skipped = settings.skipped_operations;
     let mut events = Vec::with_capacity(rows.len());
     let start = rows.start;
     for at in rows {
-        let key_change = changes.changed(at);
+        let key_change = has_keys && changes.changed(at);
         let mut push = |kind| events.push(Event { row: at - start, kind, key_change });
         match chunk.ops[at] {
             Op::Insert if !skipped.create => push(Kind::Create),
@@ -85,7 +90,7 @@ pub(super) fn of(chunk: &TableChunk, rows: std::ops::Range<usize>, settings: &De
             Op::Update => push(Kind::Update),
             Op::Delete if !skipped.delete => {
                 push(Kind::Delete);
-                if settings.tombstones_on_delete && !chunk.schema.key.is_empty() {
+                if settings.tombstones_on_delete && has_keys {
                     push(Kind::Tombstone);
                 }
             }

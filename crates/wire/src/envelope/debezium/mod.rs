@@ -26,11 +26,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arrow_array::cast::AsArray;
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int64Array, Scalar, StringArray, StructArray, UInt32Array, new_null_array,
+    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, Scalar, StringArray, StructArray, UInt32Array, new_null_array,
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{DataType, FieldRef, Fields};
+use arrow_select::filter::filter_record_batch;
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use arrow_select::zip::zip;
@@ -90,6 +92,33 @@ pub(crate) struct Events {
     pub(crate) values: ArrayRef,
 }
 
+impl Events {
+    /// The values as rows, without those of tombstones.
+    pub(crate) fn value_rows(&self) -> Result<RecordBatch> {
+        let rows = RecordBatch::from(self.values.as_struct());
+        let is_value = |index: usize| self.events[index].kind != Kind::Tombstone;
+        let values = BooleanBuffer::collect_bool(self.events.len(), is_value);
+        if values.count_set_bits() == self.events.len() {
+            return Ok(rows);
+        }
+        filter_record_batch(&rows, &BooleanArray::new(values, None)).map_err(failed)
+    }
+
+    /// The keys as rows; `None` of a table without primary key.
+    pub(crate) fn key_rows(&self) -> Option<RecordBatch> {
+        self.keys.as_ref().map(|keys| RecordBatch::from(keys.as_struct()))
+    }
+
+    /// Of the event `index`, which comes of an update that changed the key: the event of the same record that has the other key.
+    pub(crate) fn counterpart(&self, index: usize) -> Option<usize> {
+        let event = self.events.get(index).filter(|event| event.key_change)?;
+        let wanted = if event.kind == Kind::Create { Kind::Delete } else { Kind::Create };
+        let is_it = |other: &usize| self.events[*other].row == event.row && self.events[*other].kind == wanted;
+        // A delete, a tombstone and a create stand together.
+        (index.saturating_sub(2)..self.events.len().min(index + 3)).find(is_it)
+    }
+}
+
 impl DebeziumTransform {
     /// The transform of `table`.
     ///
@@ -141,7 +170,7 @@ impl DebeziumTransform {
                 "making events: the chunk does not fit version {version} of table {table}"
             )));
         }
-        let events = events::of(chunk, range.clone(), &self.settings);
+        let events = events::of(chunk, range.clone(), !self.key.is_empty(), &self.settings);
         let rows = Rows::new(chunk, range.clone());
         let after = self.convert(rows.after(), Some((chunk, &range)))?;
         let before = rows.before().map(|before| self.convert(before, None)).transpose()?;
