@@ -20,5 +20,5 @@ mod tls;
 
 pub use client::{Registered, RegistryClient};
 pub use document::{SchemaDocument, SchemaReference};
-pub use settings::{BasicAuth, RegistrySettings, RegistryTls, Secret};
+pub use settings::{BasicAuth, RegistrySettings, RegistryTls};
 pub use subject::SubjectNameStrategy;

@@ -10,6 +10,10 @@ pub fn interpreter() -> PathBuf {
     python
 }
 
+/// Functions that make of Avro (`avro(data, schema)`) and Protobuf (`proto(message)`) in the envelope `debezium` what it is in JSON; to
+/// stand in front of a script.
+pub const CONNECT: &str = include_str!("connect.py");
+
 /// Runs a script with arguments (`sys.argv[1:]`) and returns what it printed; panics with its error output otherwise.
 pub fn run(script: &str, arguments: &[&str]) -> String {
     let output = Command::new(interpreter())

@@ -6,6 +6,7 @@ mod suite {
     mod avro;
     mod build;
     mod conformance;
+    mod debezium;
     mod describe;
     mod envelope;
     mod json;

@@ -5,6 +5,7 @@
 mod changes;
 mod debezium;
 mod debezium_columns;
+mod debezium_formats;
 mod disk;
 mod examples;
 mod failover;

@@ -1,5 +1,5 @@
-use ductstream_core::{Error, ErrorKind};
-use ductstream_registry::{BasicAuth, RegistryClient, RegistrySettings, Secret};
+use ductstream_core::{Error, ErrorKind, Secret};
+use ductstream_registry::{BasicAuth, RegistryClient, RegistrySettings};
 use ductstream_testkit::postgres::Certificates;
 use tempfile::TempDir;
 

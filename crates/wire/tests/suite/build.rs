@@ -18,9 +18,8 @@ fn a_codec_knows_its_format_envelope_and_extension() {
 #[test]
 fn envelopes_that_a_format_does_not_have_are_refused_with_those_that_do() {
     for (format, envelope, remedy) in [
-        (WireFormat::Proto, Envelope::Debezium, "set format to json, or envelope to flat or native"),
-        (WireFormat::Arrow, Envelope::Debezium, "set format to json, or envelope to flat or native"),
-        (WireFormat::Parquet, Envelope::Debezium, "set format to json, or envelope to flat or native"),
+        (WireFormat::Arrow, Envelope::Debezium, "set format to json, avro or proto, or envelope to flat or native"),
+        (WireFormat::Parquet, Envelope::Debezium, "set format to json, avro or proto, or envelope to flat or native"),
     ] {
         let error = build(format, envelope, &WireSettings::default()).err().unwrap();
         assert_eq!((error.kind(), error.remedy()), (ErrorKind::Configuration, Some(remedy)));

@@ -26,9 +26,14 @@ fn the_native_document_requires_all_its_members() {
 }
 
 #[test]
-fn an_event_of_debezium_has_connect_schemas_and_no_parquet() {
-    let shapes = describe(&table("public.orders", 2), Envelope::Debezium, &WireSettings::default()).unwrap();
-    assert_eq!((shapes.parquet, shapes.avro), (None, None));
+fn an_event_of_debezium_has_connect_schemas_and_those_made_of_them_and_no_parquet() {
+    let mut settings = WireSettings::default();
+    settings.debezium.flow = "shop".to_owned();
+    let shapes = describe(&table("public.orders", 2), Envelope::Debezium, &settings).unwrap();
+    assert_eq!(shapes.parquet, None);
+    assert_eq!(shapes.avro.unwrap()["name"], "Envelope");
+    let proto = shapes.proto.unwrap();
+    assert!(proto.contains("message Envelope {\n  optional .shop.public.orders.Value before = 1;"), "{proto}");
     let connect = shapes.connect.unwrap();
     assert_eq!(connect.key.unwrap()["fields"][0]["field"], "id");
     assert_eq!(connect.value["fields"][0]["field"], "before");

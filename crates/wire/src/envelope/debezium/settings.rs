@@ -73,6 +73,9 @@ impl DebeziumSettings {
     /// # Errors
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) that names the option.
     pub fn validate(&self) -> Result<()> {
+        if self.topic_prefix.as_ref().is_some_and(String::is_empty) {
+            return Err(Error::configuration("topic.prefix is empty").with_remedy("name the flow's topics by it"));
+        }
         if self.money_fraction_digits > 9 {
             let message = format!("money.fraction.digits is {}", self.money_fraction_digits);
             return Err(Error::configuration(message).with_remedy("set it to the digits of the server's lc_monetary"));
