@@ -9,8 +9,8 @@ use parquet::schema::printer::print_schema;
 use crate::WireSettings;
 use crate::avro::record_name;
 use crate::avro::schema::avro_schema;
-use crate::envelope::{Transform, ValueTransform};
 use crate::envelope::debezium::connect::schema as connect_schema;
+use crate::envelope::{Transform, ValueTransform};
 use crate::json::{debezium_json_schema, json_schema};
 use crate::parquet::parquet_schema;
 use crate::proto::schema::{Numbers, package, proto_schema};
@@ -57,7 +57,8 @@ pub fn describe(table: &Arc<TableSchema>, envelope: Envelope, settings: &WireSet
     let parquet = Some(String::from_utf8(text).map_err(failed)?);
     let json = json_schema(envelope, table, settings.json.numeric)?;
     let avro = Some(avro_schema(&arrow, &record_name(&table.table, "Value"))?);
-    let proto = Some(proto_schema(&package(&table.table), "Value", arrow.fields(), Numbers::Envelope(envelope))?.to_string());
+    let proto =
+        Some(proto_schema(&package(&table.table), "Value", arrow.fields(), Numbers::Envelope(envelope))?.to_string());
     Ok(Shapes { arrow, parquet, avro, proto, json, connect: None })
 }
 

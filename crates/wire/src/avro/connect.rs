@@ -23,7 +23,8 @@ const DEFAULT_PRECISION: i64 = 64;
 /// The full name of the record that the structs of `field` are.
 pub(crate) fn record_name(field: &Field) -> Result<String> {
     let name = field.metadata().get(NAME);
-    name.map(|name| escape_path(name)).ok_or_else(|| Error::bug(format!("struct {} has no semantic name", field.name())))
+    name.map(|name| escape_path(name))
+        .ok_or_else(|| Error::bug(format!("struct {} has no semantic name", field.name())))
 }
 
 /// The Avro schema of the values of `field`.
@@ -136,7 +137,8 @@ fn annotate(field: &Field, schema: &mut Map<String, Value>) {
     if let Some(version) = tag(VERSION).and_then(|version| version.parse::<u32>().ok()) {
         schema.insert(VERSION.into(), json!(version));
     }
-    let parameter = |(key, value): (&'_ String, &'_ String)| Some((key.strip_prefix(PARAMETERS)?.to_owned(), value.clone()));
+    let parameter =
+        |(key, value): (&'_ String, &'_ String)| Some((key.strip_prefix(PARAMETERS)?.to_owned(), value.clone()));
     let parameters: BTreeMap<String, String> = field.metadata().iter().filter_map(parameter).collect();
     if !parameters.is_empty() {
         schema.insert("connect.parameters".into(), json!(parameters));

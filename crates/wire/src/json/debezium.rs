@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, StructArray};
 use arrow_schema::Field;
-use ductstream_core::{
-    Codec, Envelope, Error, Messages, ObjectEncoder, Result, TableChunk, TableSchema, WireFormat,
-};
+use ductstream_core::{Codec, Envelope, Error, Messages, ObjectEncoder, Result, TableChunk, TableSchema, WireFormat};
 
 use super::compress::Compressor;
 use super::encoder::{JsonEncoder, Lines};

@@ -80,13 +80,7 @@ impl DebeziumCodec {
         }
     }
 
-    async fn frame(
-        &self,
-        field: &Field,
-        definition: SchemaDefinition,
-        topic: &str,
-        is_key: bool,
-    ) -> Result<Vec<u8>> {
+    async fn frame(&self, field: &Field, definition: SchemaDefinition, topic: &str, is_key: bool) -> Result<Vec<u8>> {
         let record_name = record_name(field)?;
         frame(self.registry.as_ref(), SchemaSubject { topic, record_name: &record_name, is_key }, definition).await
     }

@@ -343,7 +343,8 @@ pub(super) fn tag(number: u32, kind: &Kind) -> Vec<u8> {
 
 /// What the schema says of a field: its type in PostgreSQL, or in Connect, and what the number means.
 fn comment(field: &Field) -> Option<String> {
-    let said = field.metadata().get(metadata::PG_TYPE).or_else(|| semantic(field).filter(|_| !field.data_type().is_nested()));
+    let said =
+        field.metadata().get(metadata::PG_TYPE).or_else(|| semantic(field).filter(|_| !field.data_type().is_nested()));
     let pg_type = said.map(|name| name.replace(char::is_control, " "));
     let unit = match field.data_type() {
         DataType::Date32 => Some("days since 1970-01-01"),
