@@ -17,6 +17,9 @@ use crate::{Account, Result, doing};
 /// A small heap and the quickest start: the broker of a test lives for seconds.
 const JAVA_OPTIONS: [&str; 3] = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
+/// What Kafka's own start script gives a broker, with as small a heap.
+const LONG_LIVED_JAVA_OPTIONS: [&str; 4] = ["-Xmx512m", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"];
+
 /// Every internal topic with the one replica that there can be.
 const SETTINGS: &[(&str, &str)] = &[
     ("process.roles", "broker,controller"),
@@ -44,6 +47,8 @@ pub struct BrokerOptions {
     pub scram_users: Vec<(String, String, String)>,
     /// Whether there is a second listener, `SASL_SSL`; its keys and mechanisms are `settings`.
     pub is_secured: bool,
+    /// Whether the broker is to be as fast as brokers are, rather than start quickly: Java then compiles as it does by default.
+    pub is_long_lived: bool,
 }
 
 /// An Apache Kafka broker in a directory of its own: one process, which is its own controller.
@@ -55,6 +60,7 @@ pub struct Broker {
     directory: PathBuf,
     port: u16,
     secured_port: Option<u16>,
+    is_long_lived: bool,
     /// Runs from each start of the broker to its stop.
     watchdog: Option<Child>,
     /// Runs from before the directory's first file until it is removed.
@@ -73,7 +79,8 @@ impl Broker {
         let directory = make_directory(&account)?;
         let sweeper = sweep(&account, &directory)?;
         let secured_port = if options.is_secured { Some(free_port()?) } else { None };
-        let mut broker = Self { jars, directory, port: free_port()?, secured_port, watchdog: None, sweeper, pid: None };
+        let (port, is_long_lived) = (free_port()?, options.is_long_lived);
+        let mut broker = Self { jars, directory, port, secured_port, is_long_lived, watchdog: None, sweeper, pid: None };
         broker.format(options)?;
         broker.start()?;
         Ok(broker)
@@ -103,7 +110,8 @@ impl Broker {
             return Ok(());
         }
         let logged = self.log().len();
-        let mut java = self.java("kafka.Kafka");
+        let options: &[&str] = if self.is_long_lived { &LONG_LIVED_JAVA_OPTIONS } else { &JAVA_OPTIONS };
+        let mut java = self.java_with(options, "kafka.Kafka");
         java.arg(self.properties());
         let (mut watchdog, pid) = doing("starting Kafka", spawn(&Account::own(), &self.directory, "KILL", &java))?;
         let deadline = Instant::now() + START_TIMEOUT;
@@ -142,8 +150,12 @@ impl Broker {
 
     /// A command that runs one of Kafka's own programs, by the name of its class.
     pub fn java(&self, class: &str) -> Command {
+        self.java_with(&JAVA_OPTIONS, class)
+    }
+
+    fn java_with(&self, options: &[&str], class: &str) -> Command {
         let mut java = Command::new("java");
-        java.args(JAVA_OPTIONS).arg("-cp").arg(self.jars.join("*")).arg(class);
+        java.args(options).arg("-cp").arg(self.jars.join("*")).arg(class);
         java
     }
 

@@ -129,7 +129,7 @@ impl Kafka {
             ("ssl.keystore.key".to_owned(), certificates.server_key.clone()),
         ];
         let scram_users = vec![("SCRAM-SHA-512".to_owned(), user.to_owned(), password.to_owned())];
-        let options = BrokerOptions { settings: settings.into(), scram_users, is_secured: true };
+        let options = BrokerOptions { settings: settings.into(), scram_users, is_secured: true, is_long_lived: false };
         Self::with(options, Some(certificates))
     }
 

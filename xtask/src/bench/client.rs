@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use super::kafka::{Kafka, Shape};
 use super::measure::{Cost, measure};
 use super::source::{DATABASE, Mark, PUBLICATION, SLOT, Source};
 use crate::servers::python;
@@ -22,6 +23,8 @@ pub(super) enum Client {
     Null,
     Json,
     Parquet,
+    /// To topics, one message per row.
+    Kafka(Shape),
 }
 
 /// How it is connected.
@@ -43,16 +46,21 @@ pub(super) struct Reader<'a> {
     pub(super) roll_age: Option<&'a str>,
     /// Changes go to standard output.
     pub(super) to_stdout: bool,
+    /// Where topics are.
+    pub(super) kafka: Option<&'a Kafka>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a Source, client: Client, transport: Transport) -> Self {
-        Self { source, client, transport, streaming: None, roll_age: None, to_stdout: false }
+        Self { source, client, transport, streaming: None, roll_age: None, to_stdout: false, kafka: None }
     }
 
     /// Reads the backlog up to a mark, from a copy of its slot, and makes sure that nothing was left out.
     pub(super) fn drain(&self, to: &Mark) -> Result<Cost> {
         self.source.rewind()?;
+        if let Some(kafka) = self.kafka {
+            kafka.next_run();
+        }
         let cost = self.command(Some(&to.end)).and_then(|mut command| measure(&mut command));
         let cost = cost.with_context(|| format!("{}\n{}", self.client, self.log()))?;
         self.verify(to.rows)?;
@@ -102,7 +110,11 @@ impl<'a> Reader<'a> {
 
     /// The flow file.
     pub(super) fn document(&self) -> String {
-        let format = if self.client == Client::Parquet { "parquet" } else { "json" };
+        let (format, envelope) = match self.client {
+            Client::Parquet => ("parquet", "flat"),
+            Client::Kafka(shape) => shape.format(),
+            _ => ("json", "flat"),
+        };
         let streaming = self.streaming.map(|streaming| format!("\n  streaming: {streaming}")).unwrap_or_default();
         format!(
             "\
@@ -113,7 +125,7 @@ source:
   publication: {PUBLICATION}
   slot: {SLOT}{streaming}
 format: {format}
-envelope: flat
+envelope: {envelope}
 destinations:
   - {}
 ",
@@ -128,6 +140,9 @@ destinations:
         }
         if self.client == Client::Null {
             return "{name: out, type: \"null\"}".to_owned();
+        }
+        if let (Client::Kafka(shape), Some(kafka)) = (self.client, self.kafka) {
+            return kafka.destination(shape);
         }
         let roll = self.roll_age.map(|age| format!(", roll: {{age: {age}}}")).unwrap_or_default();
         format!("{{name: out, type: file, path: \"{}\"{roll}}}", self.lake())
@@ -149,20 +164,20 @@ destinations:
         fs::read_to_string(self.source.directory.join("log")).unwrap_or_default()
     }
 
-    /// A fast run that leaves rows out is no run: the flow says how many it delivered, and DuckDB counts the files.
+    /// A fast run that leaves rows out is no run: the flow says how many it delivered, and DuckDB counts the files, or Confluent's client the
+    /// topic.
     pub(super) fn verify(&self, rows: u64) -> Result<()> {
         if !self.client.is_ductstream() {
             return Ok(());
         }
         let delivered = self.delivered()?;
         ensure!(delivered == rows, "{} says that it delivered {delivered} rows and not {rows}", self.client);
-        let Some(files) = self.files() else { return Ok(()) };
-        let query = format!("select count(*), count(distinct id) from {files}");
-        let count = format!(
-            "import duckdb; duckdb.sql(\"set enable_progress_bar = false\"); print(*duckdb.sql(\"{query}\").fetchone())"
-        );
-        let counted = capture(Command::new(python()).args(["-c", &count]))?;
-        ensure!(counted.trim() == format!("{rows} {rows}"), "{rows} rows, but in the files are (distinct) {counted}");
+        let counted = match (self.client, self.kafka, self.files()) {
+            (Client::Kafka(_), Some(kafka), _) => kafka.count()?,
+            (_, _, Some(files)) => count(&files)?,
+            _ => return Ok(()),
+        };
+        ensure!(counted == format!("{rows} {rows}"), "{rows} rows, but (all, distinct) arrived {counted}");
         Ok(())
     }
 
@@ -191,6 +206,15 @@ destinations:
     }
 }
 
+/// Rows in files, and distinct keys: `N M`.
+fn count(files: &str) -> Result<String> {
+    let query = format!("select count(*), count(distinct id) from {files}");
+    let count = format!(
+        "import duckdb; duckdb.sql(\"set enable_progress_bar = false\"); print(*duckdb.sql(\"{query}\").fetchone())"
+    );
+    Ok(capture(Command::new(python()).args(["-c", &count]))?.trim().to_owned())
+}
+
 impl Client {
     pub(super) fn is_ductstream(self) -> bool {
         !matches!(self, Self::PgRecvlogical | Self::PgRecvlogicalBinary)
@@ -200,6 +224,7 @@ impl Client {
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Kafka(shape) => return write!(f, "{shape}"),
             Self::PgRecvlogical => "pg_recvlogical",
             Self::PgRecvlogicalBinary => "pg_recvlogical-binary",
             Self::Null => "null",

@@ -29,8 +29,8 @@ pub(super) fn others(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
 /// What one client took in every round, and what the peer took beside it.
 #[derive(Debug)]
 pub(super) struct Series {
-    name: String,
-    client: Client,
+    pub(super) name: String,
+    pub(super) client: Client,
     transport: Transport,
     costs: Vec<(Cost, Cost)>,
 }

@@ -1,12 +1,12 @@
-//! From a commit to its line on standard output, at a steady 1,000 transactions in a second.
+//! From a commit to its line on standard output, or on that of a consumer of the topic, at a steady 1,000 transactions in a second.
 //!
-//! `pgbench` writes, and logs by the machine's clock when each commit was answered; this process reads the client's
+//! `pgbench` writes, and logs by the machine's clock when each commit was answered; this process reads the client's, or the consumer's,
 //! output, and takes the time by the same clock as soon as a read returns. Each row carries a mark that is found in
 //! lines of JSON as well as in what `pg_recvlogical` prints.
 
 mod ticks;
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -17,10 +17,11 @@ use ticks::{Arrivals, Commit};
 
 use super::client::{Client, Reader, Transport};
 use super::goals;
+use super::kafka::{Kafka, Shape};
 use super::measure::Running;
 use super::plan::Plan;
 use super::source::{DATABASE, Source};
-use crate::report::{Figure, Unit};
+use crate::report::{Figure, Goal, Unit};
 use crate::workspace::{capture, say};
 
 const TRANSACTIONS_PER_SECOND: u64 = 1000;
@@ -38,34 +39,76 @@ struct Latency {
     per_second: f64,
 }
 
-/// The percentiles of each round, with those of `pg_recvlogical -f -` beside them.
+/// One measurement: the rounds of what is measured, and of `pg_recvlogical -f -` beside it.
+#[derive(Debug)]
+struct Measured {
+    name: &'static str,
+    own: Vec<Latency>,
+    peer: Vec<Latency>,
+}
+
+/// To standard output.
 pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
     if !plan.wants("latency/tcp/json") {
         return Ok(());
     }
-    let source = Source::open(&plan.ductstream, include_str!("sql/ticks.sql"), None)?;
-    let (mut own, mut peer) = (Vec::new(), Vec::new());
-    for round in 1..=plan.sizes.rounds {
-        say(format!("latency: round {round} of {}, {} seconds each", plan.sizes.rounds, plan.sizes.latency_seconds));
-        for (client, rounds) in [(Client::PgRecvlogical, &mut peer), (Client::Json, &mut own)] {
-            let reader = Reader { to_stdout: true, ..Reader::new(&source, client, Transport::Tcp) };
-            rounds.push(run(&reader, plan.sizes.latency_seconds)?);
-        }
-    }
-    for (name, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
-        figures.push(figure(name, &own, &peer, |it| percentile(&it.after_commit, share)).goal(goals::latency(name)));
-    }
-    for (name, share) in [("p50 from the statement", 0.5), ("p99 from the statement", 0.99)] {
-        figures.push(figure(name, &own, &peer, |it| percentile(&it.after_statement, share)));
-    }
-    let rate = |rounds: &[Latency]| rounds.iter().map(|it| it.per_second).collect();
-    figures.push(Figure::higher("latency/transactions per second", Unit::Count, rate(&own)).beside(rate(&peer)));
+    let to_stdout = |source: &Source| {
+        let reader = Reader { to_stdout: true, ..Reader::new(source, Client::Json, Transport::Tcp) };
+        run(&reader, plan.sizes.latency_seconds)
+    };
+    figures.extend(rounds(plan, "latency", to_stdout)?.figures(goals::latency));
     Ok(())
 }
 
-fn figure(name: &str, own: &[Latency], peer: &[Latency], of: impl Fn(&Latency) -> f64) -> Figure {
-    let rounds = |rounds: &[Latency]| rounds.iter().map(&of).collect();
-    Figure::lower(format!("latency/{name}"), Unit::Milliseconds, rounds(own)).beside(rounds(peer))
+/// To a consumer of the topic.
+pub(super) fn to_kafka(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
+    if !plan.wants("kafka-latency/tcp/json") {
+        return Ok(());
+    }
+    let kafka = Kafka::start()?;
+    let to_consumer = |source: &Source| {
+        kafka.next_run();
+        let client = Client::Kafka(Shape::Json);
+        let reader = Reader { kafka: Some(&kafka), ..Reader::new(source, client, Transport::Tcp) };
+        run_to_consumer(&reader, &kafka, plan.sizes.latency_seconds)
+    };
+    figures.extend(rounds(plan, "kafka-latency", to_consumer)?.figures(goals::kafka_latency));
+    Ok(())
+}
+
+fn rounds(plan: &Plan, name: &'static str, own: impl Fn(&Source) -> Result<Latency>) -> Result<Measured> {
+    let source = Source::open(&plan.ductstream, include_str!("sql/ticks.sql"), None)?;
+    let seconds = plan.sizes.latency_seconds;
+    let mut measured = Measured { name, own: Vec::new(), peer: Vec::new() };
+    for round in 1..=plan.sizes.rounds {
+        say(format!("{name}: round {round} of {}, {seconds} seconds each", plan.sizes.rounds));
+        let peer = Reader { to_stdout: true, ..Reader::new(&source, Client::PgRecvlogical, Transport::Tcp) };
+        measured.peer.push(run(&peer, seconds)?);
+        measured.own.push(own(&source)?);
+    }
+    Ok(measured)
+}
+
+impl Measured {
+    fn figures(&self, goal: fn(&str) -> Option<Goal>) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for (name, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+            figures.push(self.figure(name, |it| percentile(&it.after_commit, share)).goal(goal(name)));
+        }
+        for (name, share) in [("p50 from the statement", 0.5), ("p99 from the statement", 0.99)] {
+            figures.push(self.figure(name, |it| percentile(&it.after_statement, share)));
+        }
+        let rate = |rounds: &[Latency]| rounds.iter().map(|it| it.per_second).collect();
+        let name = format!("{}/transactions per second", self.name);
+        figures.push(Figure::higher(name, Unit::Count, rate(&self.own)).beside(rate(&self.peer)));
+        figures
+    }
+
+    fn figure(&self, name: &str, of: impl Fn(&Latency) -> f64) -> Figure {
+        let rounds = |rounds: &[Latency]| rounds.iter().map(&of).collect();
+        let name = format!("{}/{name}", self.name);
+        Figure::lower(name, Unit::Milliseconds, rounds(&self.own)).beside(rounds(&self.peer))
+    }
 }
 
 fn run(reader: &Reader<'_>, seconds: u64) -> Result<Latency> {
@@ -76,6 +119,26 @@ fn run(reader: &Reader<'_>, seconds: u64) -> Result<Latency> {
     let commits = write(reader.source, seconds)?;
     listener.wait_for(commits.len(), &mut running)?;
     running.stop()?;
+    Latency::of(&commits, &listener.end()?, seconds)
+}
+
+/// The same with a consumer of the topic in front of the listener.
+fn run_to_consumer(reader: &Reader<'_>, kafka: &Kafka, seconds: u64) -> Result<Latency> {
+    reader.source.start_at_the_end()?;
+    let mut consumer = Running::start(&mut kafka.consumer())?;
+    let mut output = BufReader::new(consumer.stdout()?);
+    let mut ready = String::new();
+    output.read_line(&mut ready)?;
+    consumer.check()?;
+    let listener = Listener::start(output);
+    let mut flow = Running::start(&mut reader.command(None)?)?;
+    reader.source.wait_until_read(&mut flow)?;
+    let commits = write(reader.source, seconds)?;
+    flow.check()?;
+    listener.wait_for(commits.len(), &mut consumer)?;
+    flow.stop()?;
+    // Its output ends with it, and the listener with that.
+    drop(consumer);
     Latency::of(&commits, &listener.end()?, seconds)
 }
 

@@ -6,6 +6,7 @@ mod drain;
 mod goals;
 mod growth;
 mod idle;
+mod kafka;
 mod latency;
 mod measure;
 mod plan;
@@ -65,6 +66,10 @@ enum Part {
     Growth,
     /// From a commit to its line on standard output
     Latency,
+    /// The backlog of `drain` to topics of a Kafka broker on the same machine
+    Kafka,
+    /// From a commit to a consumer of the topic
+    KafkaLatency,
     /// What a flow takes while nothing happens
     Idle,
     /// Decoder and codecs alone
@@ -120,6 +125,8 @@ impl Part {
             Self::Transaction => transaction::measure(plan, figures),
             Self::Growth => growth::measure(plan, figures),
             Self::Latency => latency::measure(plan, figures),
+            Self::Kafka => kafka::backlog(plan, figures),
+            Self::KafkaLatency => latency::to_kafka(plan, figures),
             Self::Idle => idle::measure(plan, figures),
             Self::Components => components::measure(plan, figures),
         }

@@ -32,6 +32,9 @@ pub(super) const INSERTS: Workload = Workload {
     fewer: 1,
 };
 
+/// The same into topics.
+pub(super) const TO_TOPICS: Workload = Workload { name: "kafka", ..INSERTS };
+
 /// All of them in a single transaction.
 pub(super) const ONE_TRANSACTION: Workload =
     Workload { name: "transaction", rows_per_transaction: u64::MAX, ..INSERTS };
