@@ -80,7 +80,8 @@ impl Broker {
         let sweeper = sweep(&account, &directory)?;
         let secured_port = if options.is_secured { Some(free_port()?) } else { None };
         let (port, is_long_lived) = (free_port()?, options.is_long_lived);
-        let mut broker = Self { jars, directory, port, secured_port, is_long_lived, watchdog: None, sweeper, pid: None };
+        let mut broker =
+            Self { jars, directory, port, secured_port, is_long_lived, watchdog: None, sweeper, pid: None };
         broker.format(options)?;
         broker.start()?;
         Ok(broker)

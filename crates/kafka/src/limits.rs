@@ -8,8 +8,12 @@ pub(crate) const MESSAGE_BYTES: u64 = 1_000_000;
 /// Memory of messages that are not confirmed yet, by default.
 pub(crate) const MEMORY_BYTES: u64 = 32 << 20;
 
-/// Messages that are not confirmed yet. Each takes a few hundred bytes beside its own.
-pub(crate) const MESSAGES_IN_HAND: u32 = 100_000;
+/// Messages that are not confirmed yet. Each takes a few hundred bytes beside its own, and three threads touch it: what fits into the
+/// processor's cache is sent with less work, and fewer would make each wait for others that are waiting to run.
+pub(crate) const MESSAGES_IN_HAND: u32 = 16_384;
+
+/// Messages of one partition that are sent without waiting for more.
+pub(crate) const BATCH_MESSAGES: u32 = 4096;
 
 /// How long a message may wait for its confirmation, retries included, before the flow goes back to its last checkpoint.
 pub(crate) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -48,6 +48,7 @@ pub(crate) fn client(settings: &KafkaSettings) -> Result<ClientConfig> {
     client.set("message.timeout.ms", settings.delivery_timeout.0.as_millis().to_string());
     client.set("message.max.bytes", settings.max_message_size.0.to_string());
     client.set("queue.buffering.max.messages", limits::MESSAGES_IN_HAND.to_string());
+    client.set("batch.num.messages", limits::BATCH_MESSAGES.to_string());
     client.set("queue.buffering.max.kbytes", (settings.memory_limit.0 / 1024).max(1).to_string());
     // Topics that were created or moved are found soon.
     client.set("topic.metadata.refresh.interval.ms", "60000");

@@ -1,8 +1,11 @@
-//! How fast each codec is: one batch of seven mixed columns, in both envelopes.
+//! How fast each codec is, and how much it writes: one batch of seven mixed columns, as a file and as one message per row.
+//!
+//! Criterion keeps times and no sizes: with `CRITERION_HOME`, `sizes.json` there has the bytes per row of each benchmark.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run has to say why")]
 #![expect(missing_docs, reason = "criterion's macros make public functions")]
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -12,10 +15,11 @@ use arrow_array::{
 use arrow_schema::{DataType, TimeUnit};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ductstream_core::{
-    Codec, Envelope, Lsn, Position, ReplicaIdentity, TableChunk, TableName, TableSchema, WireFormat,
+    Codec, Envelope, Lsn, MessageCodec, MessageEncoder, Messages, Position, ReplicaIdentity, TableChunk, TableName,
+    TableSchema, WireFormat,
 };
 use ductstream_testkit::batch::{column, inserts};
-use ductstream_wire::{WireSettings, build};
+use ductstream_wire::{MessageMode, MessageShape, WireSettings, build, message_codec};
 
 const ROWS: usize = 40_000;
 const ROWS_PER_TRANSACTION: u64 = 1000;
@@ -70,17 +74,59 @@ fn encode(codec: &dyn Codec, chunk: &TableChunk) -> usize {
     encoder.finish().expect("the object finishes").len()
 }
 
-fn codecs(criterion: &mut Criterion) {
-    let chunk = chunk();
+/// Bytes per row, by the name of the benchmark.
+type Sizes = BTreeMap<String, f64>;
+
+fn files(criterion: &mut Criterion, chunk: &TableChunk, sizes: &mut Sizes) {
     let mut group = criterion.benchmark_group("codecs");
     group.throughput(Throughput::Elements(ROWS as u64));
     for format in [WireFormat::Parquet, WireFormat::Arrow, WireFormat::Avro, WireFormat::Proto, WireFormat::Json] {
         for envelope in [Envelope::Flat, Envelope::Native] {
             let codec = build(format, envelope, &WireSettings::default()).expect("the defaults are valid");
-            group.bench_function(format!("{format}/{envelope}"), |bencher| bencher.iter(|| encode(&*codec, &chunk)));
+            let name = format!("{format}/{envelope}");
+            sizes.insert(format!("codecs/{name}"), encode(&*codec, chunk) as f64 / ROWS as f64);
+            group.bench_function(name, |bencher| bencher.iter(|| encode(&*codec, chunk)));
         }
     }
     group.finish();
+}
+
+fn encoder(codec: &dyn MessageCodec, chunk: &TableChunk) -> Box<dyn MessageEncoder> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
+    runtime.block_on(codec.encoder(&chunk.schema, "public.orders")).expect("the schema fits")
+}
+
+/// As the Kafka destination does it: keys and values of a batch into one buffer that is used again.
+fn messages(criterion: &mut Criterion, chunk: &TableChunk, sizes: &mut Sizes) {
+    let mut group = criterion.benchmark_group("messages");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    let flat = [WireFormat::Avro, WireFormat::Proto, WireFormat::Json].map(|format| (format, Envelope::Flat));
+    for (format, envelope) in flat.into_iter().chain([(WireFormat::Json, Envelope::Debezium)]) {
+        let shape = MessageShape { format, envelope, mode: MessageMode::Record, tombstones: false };
+        let codec = message_codec(shape, &WireSettings::default(), None).expect("the defaults are valid");
+        let mut encoder = encoder(&*codec, chunk);
+        let mut out = Messages::default();
+        let mut encode = || {
+            out.clear();
+            encoder.encode(black_box(chunk), 0..chunk.len(), &mut out).expect("the rows fit");
+            out.bytes.len()
+        };
+        let name = format!("{format}/{envelope}");
+        sizes.insert(format!("messages/{name}"), encode() as f64 / ROWS as f64);
+        group.bench_function(name, |bencher| bencher.iter(&mut encode));
+    }
+    group.finish();
+}
+
+fn codecs(criterion: &mut Criterion) {
+    let chunk = chunk();
+    let mut sizes = Sizes::new();
+    files(criterion, &chunk, &mut sizes);
+    messages(criterion, &chunk, &mut sizes);
+    if let Some(directory) = std::env::var_os("CRITERION_HOME") {
+        let text = serde_json::to_string_pretty(&sizes).expect("numbers are JSON");
+        std::fs::write(std::path::Path::new(&directory).join("sizes.json"), text).expect("the directory is there");
+    }
 }
 
 criterion_group!(benches, codecs);

@@ -1,5 +1,6 @@
 //! The decoder and the codecs alone: criterion's benchmarks, and what it saved of them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::goals;
 use super::plan::Plan;
-use crate::report::{Figure, Unit};
+use crate::report::{Figure, Goal, Unit};
 use crate::workspace::{cargo, root, run, say};
 
 /// What criterion says that it measured.
@@ -43,7 +44,7 @@ struct Interval {
     upper_bound: f64,
 }
 
-/// Rows that the decoder and each codec take in a second, on one core.
+/// Rows that the decoder and each codec take in a second, on one core, and the bytes that a codec makes of each.
 pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
     let wanted = ["decoder", "codecs"].into_iter().filter(|bench| plan.wants(&format!("components/{bench}")));
     let benches: Vec<String> = wanted.map(|bench| format!("--bench={bench}")).collect();
@@ -55,6 +56,7 @@ pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
     if directory.exists() {
         fs::remove_dir_all(&directory)?;
     }
+    fs::create_dir_all(&directory)?;
     say("cargo bench: decoder and codecs alone");
     let seconds = plan.sizes.components_seconds;
     let mut bench = cargo();
@@ -64,6 +66,7 @@ pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
     let mut measured = Vec::new();
     collect(&directory, &mut measured)?;
     ensure!(!measured.is_empty(), "criterion saved nothing in {}", directory.display());
+    measured.extend(sizes(&directory.join("sizes.json"))?);
     measured.sort_by(|one, other| one.name.cmp(&other.name));
     figures.extend(measured);
     Ok(())
@@ -89,9 +92,24 @@ fn figure(directory: &Path) -> Result<Figure> {
     // The bounds stand for rounds: they say how sure criterion is.
     let rounds =
         [upper_bound, point_estimate, lower_bound].map(|nanoseconds| benchmark.throughput.elements / nanoseconds * 1e9);
-    let goal = benchmark.full_id.starts_with("decoder/") && benchmark.full_id.ends_with("/binary");
     let figure = Figure::higher(format!("components/{}", benchmark.full_id), Unit::RowsPerSecond, rounds.to_vec());
-    Ok(figure.goal(goal.then(goals::decoder)))
+    Ok(figure.goal(goal(&benchmark.full_id)))
+}
+
+fn goal(benchmark: &str) -> Option<Goal> {
+    let encoders = ["messages/avro/flat", "messages/proto/flat", "messages/json/flat"];
+    match benchmark {
+        decoder if decoder.starts_with("decoder/") && decoder.ends_with("/binary") => Some(goals::decoder()),
+        encoder if encoders.contains(&encoder) => Some(goals::encoder()),
+        _ => None,
+    }
+}
+
+/// What the benchmark of codecs says of the bytes that they write, if it ran.
+fn sizes(file: &Path) -> Result<Vec<Figure>> {
+    let sizes: BTreeMap<String, f64> = if file.exists() { read(file)? } else { BTreeMap::new() };
+    let figure = |(name, bytes)| Figure::lower(format!("components/{name} size"), Unit::BytesPerRow, vec![bytes]);
+    Ok(sizes.into_iter().map(figure).collect())
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {

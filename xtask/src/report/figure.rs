@@ -43,6 +43,7 @@ pub(crate) enum Unit {
     /// Processor time.
     SecondsPerMillionRows,
     Megabytes,
+    BytesPerRow,
     PercentOfACore,
     /// How often one thing fits into another.
     Times,
@@ -159,6 +160,7 @@ impl Unit {
             Self::Milliseconds => format!("{value:.2} ms"),
             Self::SecondsPerMillionRows => format!("{value:.2} s/M"),
             Self::Megabytes => format!("{value:.0} MB"),
+            Self::BytesPerRow => format!("{value:.1} B/row"),
             Self::PercentOfACore => format!("{value:.2} %"),
             Self::Times => format!("{value:.2}x"),
             Self::Count => format!("{value:.0}"),
@@ -177,7 +179,7 @@ impl Unit {
             Self::Milliseconds => 0.5,
             Self::Megabytes => 3.0,
             Self::PercentOfACore => 0.1,
-            Self::RowsPerSecond | Self::Times | Self::Count => 0.0,
+            Self::RowsPerSecond | Self::BytesPerRow | Self::Times | Self::Count => 0.0,
         }
     }
 }
