@@ -19,12 +19,15 @@ pub struct SharedMessages {
     codec: Arc<dyn MessageCodec>,
     /// How many destinations use it.
     users: usize,
-    encoders: tokio::sync::Mutex<HashMap<Stream, (Arc<TableSchema>, Weak<Mutex<Original>>)>>,
+    encoders: tokio::sync::Mutex<HashMap<Stream, Known>>,
     made: Arc<Mutex<Made>>,
 }
 
 /// A topic, and the table and schema version of its records.
 type Stream = (String, TableName, u32);
+
+/// An encoder that may still be in use, and the schema that it is for.
+type Known = (Arc<TableSchema>, Weak<Mutex<Original>>);
 
 /// The encoder that does the work.
 struct Original {
