@@ -128,3 +128,58 @@ pub(crate) fn owed(settings: &FlowSettings, checkpoint: &Checkpoint) -> Vec<Stri
     let owed = destinations.filter(|(name, known)| !settings.follows(name) && known.held() > known.position);
     owed.map(|(name, _)| name.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use ductstream_core::{ErrorKind, Lsn, Queued};
+
+    use super::*;
+
+    fn at(lsn: u64) -> Position {
+        Position::start_of(Lsn(lsn))
+    }
+
+    fn identity(timeline: u32) -> SourceIdentity {
+        SourceIdentity { system_identifier: "7".into(), timeline, database: "d".into(), slot: "s".into() }
+    }
+
+    /// A flow of timeline 1 that stands at 100, with a follower that is durable and queued up to these.
+    fn stored(durable: u64, queued: u64) -> Checkpoint {
+        let names = ["primary".to_owned(), "follower".to_owned()];
+        let mut checkpoint = Checkpoint::begin(identity(1), at(100), names);
+        checkpoint.advance("follower", &Durable::up_to(at(durable)));
+        checkpoint.queue("follower", Queued::up_to(at(queued)));
+        checkpoint
+    }
+
+    /// What is gone on from on a server of this timeline, which left timeline 1 at 150.
+    fn continued(timeline: u32, stored: Checkpoint) -> Result<Checkpoint> {
+        let opened = SourceOpened {
+            identity: identity(timeline),
+            ancestors: Ancestors::new([(1, Lsn(150))]),
+            position: stored.position,
+            wal_end: Lsn(200),
+            created: Default::default(),
+            publications: Vec::new(),
+        };
+        continue_from(Some(stored), &opened, &["primary".to_owned(), "follower".to_owned()])
+    }
+
+    #[test]
+    fn after_a_failover_an_outbox_counts_as_far_as_the_promoted_server_has_the_same_past() {
+        for (timeline, queued, expected) in [(1, 180, 180), (2, 150, 150), (2, 151, 100), (2, 100, 100)] {
+            let checkpoint = continued(timeline, stored(90, queued)).unwrap();
+            assert_eq!(checkpoint.destinations["follower"].queued, Some(at(expected)), "{timeline}, {queued}");
+            assert_eq!((checkpoint.position, checkpoint.source.timeline), (at(100), 1));
+        }
+    }
+
+    #[test]
+    fn after_a_failover_a_destination_that_has_what_was_lost_is_refused_by_name() {
+        assert!(continued(2, stored(150, 150)).is_ok());
+        assert!(continued(1, stored(160, 160)).is_ok());
+        let error = continued(2, stored(160, 170)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Resync);
+        assert!(error.message().contains("destination follower") && error.remedy().is_some(), "{}", error.report());
+    }
+}

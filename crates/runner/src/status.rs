@@ -86,7 +86,7 @@ pub struct FlowStatus {
     pub tables: BTreeMap<String, TableStatus>,
     /// Per destination, by name.
     pub destinations: BTreeMap<String, DestinationStatus>,
-    /// The outboxes, by destination: of those that follow the primary.
+    /// The outboxes, by destination: of those that follow the primary, and of those that are catching up before they decide.
     pub outboxes: BTreeMap<String, OutboxStatus>,
 }
 
@@ -179,6 +179,13 @@ impl StatusBoard {
     /// Changes what is shown of the outbox of the destination `name`.
     pub(crate) fn outbox(&self, name: &str, change: impl FnOnce(&mut OutboxStatus)) {
         self.status.send_modify(|status| change(status.outboxes.entry(name.to_owned()).or_default()));
+    }
+
+    /// Shows no outbox of the destination `name` any more.
+    pub(crate) fn no_outbox(&self, name: &str) {
+        self.status.send_modify(|status| {
+            status.outboxes.remove(name);
+        });
     }
 
     pub(crate) fn destination(&self, name: &str, destination: DestinationStatus) {

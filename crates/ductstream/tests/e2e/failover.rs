@@ -5,8 +5,10 @@ use std::sync::Arc;
 use ductstream_testkit::postgres::{Cluster, TestDatabase, supported_versions};
 use ductstream_testkit::process::eventually;
 use ductstream_testkit::proxy::TcpProxy;
+use ductstream_testkit::python;
+use ductstream_testkit::s3::S3Server;
 
-use crate::harness::{Flow, Shape, Through, replayed, signal, source_rows};
+use crate::harness::{Flow, Shape, Through, files, replayed, signal, source_rows};
 
 const COLUMNS: &[&str] = &["id", "n", "note"];
 /// The flow's slot, ready for a failover.
@@ -156,5 +158,63 @@ async fn changes_that_a_failover_lost_after_they_were_delivered_are_named_and_th
         let check = flow.command("check", &[]).output().await.unwrap();
         assert_eq!(check.status.code(), Some(3), "{check:?}");
         assert!(String::from_utf8_lossy(&check.stdout).contains("it lost the changes between"), "{check:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbox_is_cut_back_to_what_the_promoted_standby_has_and_goes_on_from_there() {
+    for version in supported_versions().into_iter().filter(|version| *version >= 17) {
+        let pair = pair(version, false).await;
+        let mut run = pair.flow.start();
+        pair.kept().await;
+        let Pair { primary, standby, mut flow, network } = pair;
+        signal(&run, "TERM");
+        assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", flow.log());
+        // Given a bucket that follows and is away, and a primary whose files are open: it is not durable, and the outbox goes on
+        let s3 = S3Server::start();
+        let remote = format!(
+            "destinations:\n  - {{name: remote, type: s3, bucket: {}, endpoint: \"{}\", prefix: remote, access_key_id: {}, secret_access_key: {}, retry_for: 500ms}}\n",
+            s3.bucket(),
+            s3.endpoint(),
+            s3.access_key(),
+            s3.secret_key()
+        );
+        flow.edit("destinations:\n", &remote);
+        flow.edit("retry:", "ack: {primary: lake}\nretry:");
+        flow.edit("roll: {age: 200ms}", "roll: {age: 1h}");
+        flow.drain().await;
+        s3.set_down(Some(503));
+        let mut run = flow.start();
+        primary.execute("insert into shop values (500000, 0, 'both have it')").await;
+        replayed(&primary, &standby).await;
+        network.refuse();
+        primary.execute("insert into shop values (500001, 0, 'only one has it')").await;
+        let outbox = flow.state().join("outbox").join(&flow.name).join("remote");
+        let holds = |text: &str| {
+            let read = |file| std::fs::read(file).unwrap_or_default();
+            files(&outbox, "outbox")
+                .into_iter()
+                .map(read)
+                .any(|bytes| bytes.windows(text.len()).any(|it| it == text.as_bytes()))
+        };
+        eventually("the change in the outbox", || async { holds("only one has it") }).await;
+        // A checkpoint is stored every half second.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        run.kill().await.unwrap();
+        // When the standby is promoted, which never got the last change
+        primary.cluster().stop_immediate().await;
+        standby.cluster().promote().await;
+        standby.execute("insert into shop select id, 0, 'promoted' from generate_series(900000, 900099) id").await;
+        s3.set_down(None);
+        flow.drain().await;
+        // Then both get what the promoted server has, and nothing else
+        let expected = source_rows(&standby, "shop", COLUMNS).await;
+        assert_eq!(flow.folded("public.shop", COLUMNS, Through::Manifests), expected);
+        assert!(expected.iter().any(|row| row.contains("both have it")) && !holds("only one has it"));
+        let directory = s3.root().join("remote");
+        let arguments = [directory.to_str().unwrap(), "public.shop", &COLUMNS.join(","), "manifests"];
+        let delivered = python::run(include_str!("fold.py"), &arguments);
+        let expected: Vec<&String> = expected.iter().filter(|row| !row.contains("kept")).collect();
+        assert_eq!(delivered.lines().collect::<Vec<_>>(), expected);
     }
 }

@@ -125,7 +125,6 @@ async fn brokers_that_are_away_hold_up_neither_files_nor_slot_and_get_everything
         run.kill().await.unwrap();
     }
     assert!(outbox_bytes(&flow, "bus") > 10_000, "the topic is owed something");
-    files_agree(&database, &[]).await;
     let down = kafka.clone();
     broker(move || {
         down.restart();
@@ -183,8 +182,10 @@ async fn a_budget_that_is_used_up_is_said_kept_and_waited_for() {
     flow.create().await;
     s3.set_down(Some(503));
     let mut run = flow.start();
-    let ids = "generate_series(1, 4000) id";
-    database.execute(&format!("insert into shop select id, 1, repeat('n', 1000) from {ids}")).await;
+    for n in 0..80 {
+        let ids = format!("generate_series({n}00, {n}49) id");
+        database.execute(&format!("insert into shop select id, 1, repeat('n', 1000) from {ids}")).await;
+    }
     let said = "the outbox of destination remote has used up its budget of 1MiB";
     eventually_within(PATIENCE, "the warning", || async { flow.log().contains(said) }).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -195,8 +196,6 @@ async fn a_budget_that_is_used_up_is_said_kept_and_waited_for() {
         flow.name
     );
     assert_eq!(database.query_value(&waits).await, "t", "the server keeps what found no room");
-    let (_, report) = flow.fails("check", &[]).await;
-    assert!(report.is_empty(), "{report}");
     let report = flow.command("check", &[]).output().await.unwrap();
     let report = String::from_utf8_lossy(&report.stdout).into_owned();
     assert!(report.contains("outbox of remote") && report.contains("raise `ack.outbox.budget`"), "{report}");

@@ -32,6 +32,7 @@ pub(crate) async fn catch_up(
     );
     let held = owed.held();
     let follower = Follower::open(&runner.settings, name, owed).await?;
+    follower.show(runner);
     let (reports_tx, reports) = mpsc::unbounded_channel();
     // Nobody appends: the outbox is whole.
     let (_, grown) = watch::channel(Grown { synced: follower.synced, is_full: false });
@@ -47,6 +48,7 @@ pub(crate) async fn catch_up(
         return Err(Error::bug(format!("destination {name}: its outbox was read and is not durable there")));
     };
     known.queued = None;
+    runner.board.no_outbox(name);
     runner.store.store(&runner.settings.name, checkpoint).await
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Follower {
     /// Where the outbox ends: the source need not send again what lies before.
     pub(crate) from: Position,
     synced: Synced,
+    /// Bytes on disk.
+    bytes: u64,
 }
 
 /// A follower's tasks, and how they are spoken to.
@@ -102,9 +104,17 @@ impl Follower {
         let start = OutboxStart { durable: known.position, queued: known.held() };
         let opened = blocking(move || Outbox::open(place, start)).await;
         let outbox = opened.map_err(|error| error.context(format_args!("destination {name}")))?;
-        let (from, synced) = (outbox.end(), outbox.synced());
+        let (from, synced, bytes) = (outbox.end(), outbox.synced(), outbox.len_bytes());
         let outbox = SharedOutbox(Arc::new(Mutex::new(outbox)));
-        Ok(Self { name: name.to_owned(), outbox, known, from, synced })
+        Ok(Self { name: name.to_owned(), outbox, known, from, synced, bytes })
+    }
+
+    fn show(&self, runner: &Runner) {
+        let budget = runner.settings.outboxes.budget.0;
+        runner.board.outbox(&self.name, |status| {
+            (status.budget_bytes, status.queued, status.durable) = (budget, self.from, self.known.position);
+            (status.bytes, status.is_full) = (self.bytes, false);
+        });
     }
 
     /// Makes the tasks. The appender ends when its queue is closed, the drainer when everything that was queued is durable or the flow is told
@@ -121,10 +131,7 @@ impl Follower {
         let room = watch::Sender::new(());
         let grown = watch::Sender::new(Grown { synced: self.synced, is_full: false });
         let budget = runner.settings.outboxes.budget;
-        runner.board.outbox(&self.name, |status| {
-            (status.budget_bytes, status.queued, status.durable) = (budget.0, self.from, self.known.position);
-            status.is_full = false;
-        });
+        self.show(runner);
         let releaser = Releaser {
             destination: self.name.clone(),
             outbox: self.outbox.clone(),
