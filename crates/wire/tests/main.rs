@@ -11,6 +11,7 @@ mod suite {
     mod envelope;
     mod json;
     mod message;
+    mod original;
     mod parquet;
     mod proto;
     mod shared;

@@ -8,6 +8,8 @@ use crate::names::escape;
 
 /// Properties of a field in the Avro schema: its own name where that had to be escaped.
 pub(super) const ORIGINAL_NAME: &str = "ductstream.name";
+/// Property of the type of text that is a JSON document.
+const JSON_TEXT: &str = "ductstream.json";
 
 /// The Avro schema of records with the fields of `schema`, named `record_name`: a full name, whose parts are escaped already.
 ///
@@ -69,7 +71,7 @@ fn data_type(path: &str, field: &Field) -> Result<Value> {
         DataType::Float16 | DataType::Float32 => json!("float"),
         DataType::Float64 => json!("double"),
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => decimal(*precision, *scale),
-        DataType::Utf8 => json!("string"),
+        DataType::Utf8 => text(field),
         DataType::Binary => json!("bytes"),
         DataType::FixedSizeBinary(16) => logical("string", "uuid"),
         DataType::Date32 => logical("int", "date"),
@@ -93,6 +95,23 @@ fn map(path: &str, field: &Field, entries: &Field) -> Result<Value> {
         }
         _ => Err(unsupported(field)),
     }
+}
+
+/// Text, with what a reader has to know to show it as it was: that it is JSON, and what stands between such texts in an array.
+fn text(field: &Field) -> Value {
+    let mut text = Map::from_iter([("type".to_owned(), json!("string"))]);
+    if is_json(field) {
+        text.insert(JSON_TEXT.into(), json!(true));
+    }
+    if let Some(delimiter) = field.metadata().get(metadata::PG_DELIMITER) {
+        text.insert(metadata::PG_DELIMITER.into(), json!(delimiter));
+    }
+    if text.len() == 1 { json!("string") } else { Value::Object(text) }
+}
+
+/// Whether the text is a JSON document.
+pub(crate) fn is_json(field: &Field) -> bool {
+    field.metadata().get("ARROW:extension:name").is_some_and(|name| name == "arrow.json")
 }
 
 fn unsupported(field: &Field) -> Error {

@@ -17,6 +17,9 @@ pub(super) enum Kind {
     Int32,
     Int64,
     UInt32,
+    UInt64,
+    /// An address in the WAL, which is a number elsewhere.
+    Lsn,
     Float16,
     Float32,
     Float64,
@@ -92,6 +95,7 @@ impl Kind {
             DataType::Int32 => Self::Int32,
             DataType::Int64 => Self::Int64,
             DataType::UInt32 => Self::UInt32,
+            DataType::UInt64 => Self::UInt64,
             DataType::Float16 => Self::Float16,
             DataType::Float32 => Self::Float32,
             DataType::Float64 => Self::Float64,

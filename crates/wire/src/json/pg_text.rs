@@ -14,6 +14,8 @@ impl Values<'_> {
             Data::Int32(values) => push_int(values[row], out),
             Data::Int64(values) => push_int(values[row], out),
             Data::UInt32(values) => push_int(values[row], out),
+            Data::UInt64(values) => push_int(values[row], out),
+            Data::Lsn(values) => out.extend_from_slice(values.get(row).to_string().as_bytes()),
             Data::Float16(values) => float::push_postgres(values[row].to_f32(), out),
             Data::Float32(values) => float::push_postgres(values[row], out),
             Data::Float64(values) => float::push_postgres(values[row], out),

@@ -120,7 +120,8 @@ fn value(kind: &Kind) -> Value {
     match kind {
         Kind::Bool => json!({"type": "boolean"}),
         Kind::Int16 | Kind::Int32 | Kind::Int64 => json!({"type": "integer"}),
-        Kind::UInt32 => unsigned(),
+        Kind::UInt32 | Kind::UInt64 => unsigned(),
+        Kind::Lsn => lsn(),
         Kind::Float16 | Kind::Float32 | Kind::Float64 => special_number(),
         Kind::Decimal128(_, NumericJson::Number) | Kind::Decimal256(_, NumericJson::Number) => {
             json!({"type": "number"})

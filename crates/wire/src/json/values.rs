@@ -3,13 +3,13 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type, Float64Type, Int16Type,
-    Int32Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType, UInt32Type,
+    Int32Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, BinaryArray, BooleanArray, FixedSizeBinaryArray, StringArray};
 use arrow_buffer::{NullBuffer, i256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ductstream_core::{Error, Result};
+use ductstream_core::{Error, Lsn, Result};
 use half::f16;
 
 use super::float;
@@ -31,6 +31,8 @@ pub(super) enum Data<'a> {
     Int32(&'a [i32]),
     Int64(&'a [i64]),
     UInt32(&'a [u32]),
+    UInt64(&'a [u64]),
+    Lsn(LsnValues<'a>),
     Float16(&'a [f16]),
     Float32(&'a [f32]),
     Float64(&'a [f64]),
@@ -51,6 +53,26 @@ pub(super) enum Data<'a> {
     List(&'a [i32], Box<Values<'a>>, ListText),
     FixedSizeList(usize, Box<Values<'a>>),
     Map { offsets: &'a [i32], keys: &'a StringArray, values: Box<Values<'a>> },
+}
+
+/// Addresses as formats have them that keep no text of them: signed where there is no unsigned type.
+pub(super) enum LsnValues<'a> {
+    Unsigned(&'a [u64]),
+    Signed(&'a [i64]),
+}
+
+impl<'a> LsnValues<'a> {
+    fn bind(array: &'a dyn Array) -> Option<Self> {
+        let unsigned = numbers::<UInt64Type>(array).map(Self::Unsigned);
+        unsigned.or_else(|| numbers::<Int64Type>(array).map(Self::Signed))
+    }
+
+    pub(super) fn get(&self, row: usize) -> Lsn {
+        Lsn(match self {
+            Self::Unsigned(values) => values[row],
+            Self::Signed(values) => values[row].cast_unsigned(),
+        })
+    }
 }
 
 impl<'a> Values<'a> {
@@ -84,6 +106,7 @@ impl<'a> Values<'a> {
             Data::Int32(values) => push_int(values[row], out),
             Data::Int64(values) => push_int(values[row], out),
             Data::UInt32(values) => push_int(values[row], out),
+            Data::UInt64(values) => push_int(values[row], out),
             Data::Float16(values) => float::push_json(values[row].to_f32(), out),
             Data::Float32(values) => float::push_json(values[row], out),
             Data::Float64(values) => float::push_json(values[row], out),
@@ -111,6 +134,7 @@ impl<'a> Values<'a> {
                 push_decimal(itoa::Buffer::new().format(values[row]), *scale, out);
             }
             Data::Decimal256(values, scale, _) => push_decimal(&values[row].to_string(), *scale, out),
+            Data::Lsn(values) => out.extend_from_slice(values.get(row).to_string().as_bytes()),
             Data::Bytes(array) => push_base64(array.value(row), out),
             Data::Uuid(array) => push_uuid(array.value(row), out),
             Data::Date(values) => push_date(values[row], Style::Iso, out),
@@ -187,6 +211,8 @@ fn bind_flat<'a>(kind: &Kind, array: &'a dyn Array) -> Option<Data<'a>> {
         Kind::Int32 => Data::Int32(numbers::<Int32Type>(array)?),
         Kind::Int64 => Data::Int64(numbers::<Int64Type>(array)?),
         Kind::UInt32 => Data::UInt32(numbers::<UInt32Type>(array)?),
+        Kind::UInt64 => Data::UInt64(numbers::<UInt64Type>(array)?),
+        Kind::Lsn => Data::Lsn(LsnValues::bind(array)?),
         Kind::Float16 => Data::Float16(numbers::<Float16Type>(array)?),
         Kind::Float32 => Data::Float32(numbers::<Float32Type>(array)?),
         Kind::Float64 => Data::Float64(numbers::<Float64Type>(array)?),

@@ -15,9 +15,26 @@ impl ProtoSchema {
             text(1, &self.file, file);
             text(2, &self.package, file);
             self.messages.iter().for_each(|it| message(4, file, |out| self.describe(it, out)));
+            message(9, file, |out| self.comments(out));
             text(12, "proto3", file);
         });
         out
+    }
+
+    /// A `SourceCodeInfo` with the comments of fields, which say what numbers mean. A place in the text belongs to each, and is not known.
+    fn comments(&self, out: &mut Vec<u8>) {
+        const PLACE: [u64; 3] = [0; 3];
+        let fields = |(index, it): (usize, &'_ Message)| {
+            let fields = it.fields.iter().enumerate();
+            fields.filter_map(|(field, it)| Some((index, field, it.comment.clone()?))).collect::<Vec<_>>()
+        };
+        for (index, field, comment) in self.messages.iter().enumerate().flat_map(fields) {
+            message(1, out, |out| {
+                numbers(1, &[4, index as u64, 2, field as u64], out);
+                numbers(2, &PLACE, out);
+                text(3, &format!(" {comment}\n"), out);
+            });
+        }
     }
 
     fn describe(&self, it: &Message, out: &mut Vec<u8>) {
@@ -64,6 +81,10 @@ impl ProtoSchema {
 fn number(field: u64, value: u64, out: &mut Vec<u8>) {
     push_varint(field << 3, out);
     push_varint(value, out);
+}
+
+fn numbers(field: u64, values: &[u64], out: &mut Vec<u8>) {
+    message(field, out, |out| values.iter().for_each(|value| push_varint(*value, out)));
 }
 
 fn text(field: u64, value: &str, out: &mut Vec<u8>) {

@@ -18,7 +18,8 @@
 //! which `timestamp without time zone` is not.
 //!
 //! Numbers of fields must not change when columns come and go, and nothing is kept that could remember them. So they are made of names:
-//! see [`schema`]. An object begins with a `FileDescriptorSet`.
+//! see [`schema`]. An object begins with a `FileDescriptorSet`. What a number means (a date, a timestamp) is said by its field's comment, in the
+//! schema's text as in descriptors.
 
 pub(crate) mod connect;
 mod descriptor;

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use ductstream_core::{Envelope, Error, Result, TableName, metadata};
 
+use crate::avro::schema::is_json;
 use crate::envelope::OWN_COLUMNS;
 use crate::names::escape;
 
@@ -259,7 +260,7 @@ impl Builder {
         let plan = Box::new(Plan { tag: tag(1, &kind), shape });
         let (items, shape) = match (wrapper, wrapper_index) {
             (Some(wrapper), Some(index)) => {
-                self.messages[index].fields = vec![plain("value", 1, kind)];
+                self.messages[index].fields = vec![MessageField { comment: comment(item), ..plain("value", 1, kind) }];
                 let items = Kind::Message(wrapper);
                 (items.clone(), Shape::NullableList(tag(1, &items), plan))
             }
@@ -269,7 +270,8 @@ impl Builder {
                 (kind, Shape::List { item: Box::new(Plan { tag, shape: plan.shape }), packed })
             }
         };
-        self.messages[index].fields = vec![MessageField { repeated: true, ..plain("items", 1, items) }];
+        let comment = comment(item).filter(|_| !item.is_nullable());
+        self.messages[index].fields = vec![MessageField { repeated: true, comment, ..plain("items", 1, items) }];
         Ok((Kind::Message(name), shape))
     }
 
@@ -341,7 +343,7 @@ pub(super) fn tag(number: u32, kind: &Kind) -> Vec<u8> {
     tag
 }
 
-/// What the schema says of a field: its type in PostgreSQL, or in Connect, and what the number means.
+/// What the schema says of a field: its type in PostgreSQL, or in Connect, and what the number or text means.
 fn comment(field: &Field) -> Option<String> {
     let said =
         field.metadata().get(metadata::PG_TYPE).or_else(|| semantic(field).filter(|_| !field.data_type().is_nested()));
@@ -351,6 +353,7 @@ fn comment(field: &Field) -> Option<String> {
         DataType::Time64(_) => Some("microseconds since midnight"),
         DataType::Timestamp(_, Some(_)) => Some("microseconds since 1970-01-01 UTC"),
         DataType::Timestamp(_, None) => Some("microseconds since 1970-01-01, no time zone"),
+        DataType::Utf8 if is_json(field) => Some("JSON"),
         _ => None,
     };
     match (pg_type, unit) {
