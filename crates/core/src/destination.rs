@@ -115,6 +115,8 @@ pub struct DestinationStatus {
     pub bytes: u64,
     /// Records made durable.
     pub records: u64,
+    /// Records that were refused, and kept apart or skipped as the flow's `on_error` says.
+    pub refused: u64,
     /// Records and encoded bytes made durable, per table.
     #[serde(skip)]
     pub tables: BTreeMap<TableName, (u64, u64)>,

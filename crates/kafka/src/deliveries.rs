@@ -166,6 +166,11 @@ impl Deliveries {
         state.enough = None;
     }
 
+    /// Counts records that were refused and are kept apart.
+    pub(crate) fn refused(&self, records: u64) {
+        self.state.lock().status.refused += records;
+    }
+
     /// What was confirmed so far.
     pub(crate) fn status(&self) -> DestinationStatus {
         self.state.lock().status.clone()

@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use ductstream_core::{
     Accepted, Capabilities, ChangeBatch, Destination, DestinationStart, DestinationStatus, Durable, Envelope, Error,
-    MessageCodec, Op, Position, Result, WireFormat,
+    MessageCodec, Op, Position, Refusals, Result, WireFormat,
 };
 use parking_lot::Mutex;
 use tokio::task::{JoinError, JoinHandle};
@@ -40,6 +40,7 @@ pub struct KafkaDestination {
     settings: KafkaSettings,
     codec: Arc<dyn MessageCodec>,
     names: Names,
+    refusals: Option<Arc<dyn Refusals>>,
     run: Option<Run>,
 }
 
@@ -64,7 +65,13 @@ impl KafkaDestination {
     pub fn new(name: impl Into<String>, settings: KafkaSettings, codec: Arc<dyn MessageCodec>) -> Result<Self> {
         settings.validate()?;
         let names = Names::new(&settings)?;
-        Ok(Self { name: name.into(), settings, codec, names, run: None })
+        Ok(Self { name: name.into(), settings, codec, names, refusals: None, run: None })
+    }
+
+    /// The same with `refusals` to take the records that cannot be sent. Without, such a record ends the flow.
+    #[must_use]
+    pub fn refusing_to(self, refusals: Arc<dyn Refusals>) -> Self {
+        Self { refusals: Some(refusals), ..self }
     }
 
     fn opened(&mut self) -> Result<&mut Run> {
@@ -145,7 +152,8 @@ impl Destination for KafkaDestination {
         let is_closed = Arc::<AtomicBool>::default();
         let sender = Sender { connection: connection.clone(), is_closed: is_closed.clone(), headers };
         let is_transactional = transactions.is_some();
-        let writer = Writer::new(sender, self.settings.max_message_size, transactions);
+        let writer =
+            Writer::new(sender, self.settings.max_message_size, transactions).refusing_to(self.refusals.clone());
         self.run = Some(Run {
             connection,
             topics,

@@ -7,7 +7,8 @@
 //! With `exactly_once`, records are written in Kafka transactions, and each transaction carries the position behind its records in a topic of
 //! its own. Opening fences whoever wrote for the same flow and destination before, and goes on from the last position that was committed.
 //!
-//! What is here: settings ([`KafkaSettings`]), the destination built from them ([`KafkaDestination`]) and the preflight [`check`].
+//! What is here: settings ([`KafkaSettings`]), the destination built from them ([`KafkaDestination`]) the preflight
+//! [`check`], and [`TopicLog`] for what a flow keeps in a topic of its own.
 //! What is not here: encoding. A [`MessageCodec`](ductstream_core::MessageCodec) is given by the flow.
 
 mod check;
@@ -23,6 +24,7 @@ mod properties;
 mod send;
 mod settings;
 mod token;
+mod topic_log;
 mod topics;
 mod transactions;
 mod writer;
@@ -33,3 +35,4 @@ pub use settings::{
     Brokers, Certificates, CreateTopics, ExactlyOnce, ExactlyOnceSettings, KafkaSettings, MessageMode, NewTopics,
     Partitioner, Property, Sasl, SaslMechanism, Tls,
 };
+pub use topic_log::TopicLog;

@@ -80,6 +80,9 @@ pub(crate) const LINGER_MS: u32 = 2;
 /// A message's headers and framing, as librdkafka counts them.
 pub(crate) const OVERHEAD_BYTES: usize = 512;
 
+/// The largest message of a topic that a flow keeps things in: what brokers take in one request by default.
+pub(crate) const LOG_MESSAGE_BYTES: u64 = 96 << 20;
+
 /// The longest name of a topic.
 pub(crate) const TOPIC_NAME_BYTES: usize = 249;
 

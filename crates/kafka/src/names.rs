@@ -70,7 +70,7 @@ fn is_allowed(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-')
 }
 
-fn is_topic(name: &str) -> bool {
+pub(crate) fn is_topic(name: &str) -> bool {
     (1..=limits::TOPIC_NAME_BYTES).contains(&name.len()) && name.chars().all(is_allowed) && !matches!(name, "." | "..")
 }
 

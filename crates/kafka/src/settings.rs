@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor, value};
 
 use crate::limits;
-use crate::names::Names;
+use crate::names::{Names, is_topic};
 use crate::properties;
 
 /// A destination of `type: kafka`: one topic per table, or as the template says.
@@ -50,7 +50,7 @@ pub struct KafkaSettings {
     /// User and password, or a token.
     #[serde(default)]
     pub sasl: Option<Sasl>,
-    /// The largest message. A larger one stops the flow, before any message of its batch is sent. Not above what broker and topic take
+    /// The largest message. A larger one stops the flow, before any message of its batch is sent, or is dealt with as `on_error` says. Not above what broker and topic take
     /// (`message.max.bytes`, `max.message.bytes`).
     #[serde(default = "max_message_size")]
     pub max_message_size: ByteSize,
@@ -295,6 +295,18 @@ impl KafkaSettings {
     /// Where the messages go, as people name it: `kafka at k1:9092`.
     pub fn place(&self) -> String {
         format!("kafka at {}", self.brokers)
+    }
+
+    /// Refuses what cannot name a topic.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration).
+    pub fn validate_topic(&self, topic: &str) -> Result<()> {
+        if is_topic(topic) {
+            return Ok(());
+        }
+        Err(Error::configuration(format!("{topic:?} cannot name a topic"))
+            .with_remedy("write it in letters, digits, dots, hyphens and underscores"))
     }
 
     /// Refuses values that cannot work, before anything is connected to.

@@ -68,6 +68,26 @@ impl Topics {
         self.make(topic, &NewTopics { partitions: Some(1), config, ..new }).await
     }
 
+    /// Makes sure that a topic exists in which a flow keeps things, for as long as they are wanted and however large they are.
+    ///
+    /// # Errors
+    /// As [`ensure`](Self::ensure).
+    pub(crate) async fn ensure_log(&mut self, topic: &str) -> Result<()> {
+        if self.exists(topic).await? {
+            return Ok(());
+        }
+        let CreateTopics::Yes(new) = self.create.clone() else {
+            let message = format!("topic {topic} of {} does not exist", self.connection.place);
+            return Err(Error::configuration(message).with_remedy(
+                "create the topic with `retention.ms=-1` and a `max.message.bytes` that is large enough, or set `create_topics: true`",
+            ));
+        };
+        let bytes = limits::LOG_MESSAGE_BYTES.to_string();
+        let config = [("retention.ms", "-1"), ("max.message.bytes", bytes.as_str())];
+        let config = config.map(|(name, value)| (name.to_owned(), Property::new(value))).into();
+        self.make(topic, &NewTopics { partitions: Some(1), config, ..new }).await
+    }
+
     async fn exists(&mut self, topic: &str) -> Result<bool> {
         if !self.known.contains(topic) {
             self.look().await?;

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ductstream_core::{
-    ByteSize, ChangeBatch, Error, Lsn, MessageEncoder, Messages, Position, Result, TableChunk, TableName, TableSchema,
+    ByteSize, ChangeBatch, Error, Lsn, MessageEncoder, Messages, Position, Refusals, Refused, Result, TableChunk,
+    TableName, TableSchema,
 };
+use tokio::runtime::Handle;
 
 use crate::deliveries::Sent;
 use crate::encode::{bytes, encode};
@@ -21,6 +23,8 @@ pub(crate) struct Writer {
     messages: Vec<Messages>,
     /// With `exactly_once`.
     transactions: Option<Transactions>,
+    /// Who takes the records that cannot be sent, if anybody does.
+    refusals: Option<Arc<dyn Refusals>>,
 }
 
 /// One table at one schema version.
@@ -36,7 +40,12 @@ pub(crate) struct Table {
 impl Writer {
     pub(crate) fn new(sender: Sender, max_message_size: ByteSize, transactions: Option<Transactions>) -> Self {
         let max_message_bytes = usize::try_from(max_message_size.0).unwrap_or(usize::MAX);
-        Self { sender, max_message_bytes, tables: HashMap::new(), messages: Vec::new(), transactions }
+        Self { sender, max_message_bytes, tables: HashMap::new(), messages: Vec::new(), transactions, refusals: None }
+    }
+
+    /// The same with somebody who takes the records that cannot be sent.
+    pub(crate) fn refusing_to(self, refusals: Option<Arc<dyn Refusals>>) -> Self {
+        Self { refusals, ..self }
     }
 
     /// Whether the encoder of a schema is there.
@@ -54,10 +63,13 @@ impl Writer {
         self.tables.insert((name, version), table);
     }
 
-    /// Sends a batch: everything is encoded first, so that what cannot be sent stops the batch before its first message. Blocks while the
-    /// queue is full, and while a Kafka transaction that is due is committed.
+    /// Sends a batch: everything is encoded first, so that what cannot be sent stops the batch before its first message, or is kept apart before
+    /// anything says that the batch is durable. Blocks while the queue is full, and while a Kafka transaction that is due is committed.
     pub(crate) fn write(&mut self, batch: &ChangeBatch) -> Result<()> {
-        self.encode(batch)?;
+        let refused = self.encode(batch)?;
+        if !refused.is_empty() {
+            self.refuse(refused)?;
+        }
         // Taken out while what they hold is on its way: after an error the destination is dropped.
         let (messages, mut transactions) = (std::mem::take(&mut self.messages), self.transactions.take());
         let outgoing = self.in_order(batch, &messages)?;
@@ -122,13 +134,29 @@ impl Writer {
         transactions.commit_if_due(&self.sender)
     }
 
-    fn encode(&mut self, batch: &ChangeBatch) -> Result<()> {
+    /// Encodes what can be sent, and returns the rest.
+    fn encode<'b>(&mut self, batch: &'b ChangeBatch) -> Result<Vec<Refused<'b>>> {
+        let mut refused = Vec::new();
         self.messages.resize_with(self.messages.len().max(batch.chunks.len()), Messages::default);
         for (chunk, messages) in batch.chunks.iter().zip(&mut self.messages) {
             let table = self.tables.get_mut(&key(&chunk.schema)).ok_or_else(unknown)?;
             messages.clear();
-            encode(&mut *table.encoder, chunk, 0..chunk.len(), self.max_message_bytes, messages)?;
+            encode(&mut *table.encoder, (chunk, 0..chunk.len()), self.max_message_bytes, messages, &mut refused)?;
         }
+        Ok(refused)
+    }
+
+    /// Hands over what cannot be sent. Without anybody to take it, the first of it ends the flow.
+    fn refuse(&self, mut refused: Vec<Refused<'_>>) -> Result<()> {
+        refused.sort_by_key(Refused::position);
+        let Some(refusals) = &self.refusals else {
+            return refused.into_iter().next().map_or(Ok(()), |first| Err(first.error));
+        };
+        fail::fail_point!("kafka::before_refusal", |_| std::process::abort());
+        // On a thread that may block.
+        Handle::current().block_on(refusals.refuse(&refused))?;
+        self.sender.connection.deliveries.refused(refused.len() as u64);
+        fail::fail_point!("kafka::after_refusal", |_| std::process::abort());
         Ok(())
     }
 

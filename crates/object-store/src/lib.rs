@@ -7,7 +7,7 @@
 //! one committed object, without coordination with anything else.
 //!
 //! What is here: settings ([`S3Settings`], [`GcsSettings`], [`AzureSettings`], [`FileSettings`]), the destination built from them
-//! ([`ObjectStoreDestination`]), the preflight [`check`] and the [`Manifest`] for readers. What is not here: encoding. A
+//! ([`ObjectStoreDestination`]), the preflight [`check`], the [`Manifest`] for readers, and [`Documents`] for what a flow keeps beside its objects. What is not here: encoding. A
 //! [`Codec`](ductstream_core::Codec) is given by the flow.
 //!
 //! A process that is killed while it sends a large object in parts leaves parts that no listing of objects shows. Give the bucket a
@@ -16,6 +16,7 @@
 mod check;
 mod cut;
 mod destination;
+mod documents;
 mod failure;
 mod limits;
 mod names;
@@ -28,6 +29,7 @@ mod writer;
 pub use check::check;
 pub use cut::{Manifest, ManifestObject};
 pub use destination::{CAPABILITIES, ObjectStoreDestination};
+pub use documents::Documents;
 pub use settings::{
     AzureSettings, Common, FileSettings, GcsSettings, PartitionBy, Requests, RollSettings, S3Settings, Settings,
 };

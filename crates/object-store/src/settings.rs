@@ -285,6 +285,20 @@ impl Settings {
     }
 }
 
+impl FileSettings {
+    /// The directory at `path`, with the defaults of everything else.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            prefix: String::new(),
+            roll: RollSettings::default(),
+            partition: PartitionBy::default(),
+            part_size: file_part_size(),
+            memory_limit: memory_limit(),
+        }
+    }
+}
+
 fn part_size() -> ByteSize {
     ByteSize(limits::PART_BYTES)
 }
