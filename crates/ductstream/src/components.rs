@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ductstream_core::{Codec, Destination, Envelope, Error, MessageCodec, Result, Source};
-use ductstream_kafka::{KafkaDestination, KafkaSettings};
+use ductstream_core::{Codec, Destination, Envelope, Error, MessageCodec, Refusals, Result, Source};
+use ductstream_kafka::{ExactlyOnce, KafkaDestination, KafkaSettings};
 use ductstream_object_store::ObjectStoreDestination;
 use ductstream_postgres::Spill;
 use ductstream_postgres::connect::ConnectionSettings;
@@ -19,8 +19,9 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::connectors::admit;
+use crate::dead_letter::{Keeper, Skipper};
 use crate::destination::{NullDestination, SharedOutput, StdoutDestination};
-use crate::flow::{self, DestinationKind, DestinationSettings, Flow, SourceKind};
+use crate::flow::{self, DestinationKind, DestinationSettings, Flow, OnError, SourceKind};
 
 /// A flow's source, codec and destinations.
 pub struct FlowComponents {
@@ -33,6 +34,8 @@ pub struct FlowComponents {
     closed: CancellationToken,
     /// Shared by all attempts: what one has found out about the disk holds for the next.
     spill: Option<Arc<Spill>>,
+    /// Where dead letters are kept when the flow does not say.
+    dead_letters: PathBuf,
 }
 
 impl FlowComponents {
@@ -44,7 +47,8 @@ impl FlowComponents {
         let codecs = flow.destinations.iter().map(|destination| codec(&flow, destination)).collect::<Result<_>>()?;
         let registry = registry(&flow)?.map(|client| Arc::new(client) as _);
         let stdout: SharedOutput = Arc::new(Mutex::new(std::io::stdout()));
-        let components = Self { flow, codecs, registry, stdout, closed, spill: None };
+        let components =
+            Self { flow, codecs, registry, stdout, closed, spill: None, dead_letters: "dead-letters".into() };
         for (index, (name, destination)) in components.build()?.into_iter().enumerate() {
             // What a type can do, the flow file was checked for; what this one can do with its settings, it says itself.
             admit(&components.flow, index, &destination.capabilities()).map_err(|misfit| {
@@ -60,6 +64,46 @@ impl FlowComponents {
         let SourceKind::Postgres(settings) = &self.flow.source;
         self.spill = Some(Spill::new(directory, settings.spill_limit));
         self
+    }
+
+    /// Keeps dead letters in `directory`, unless the flow says where.
+    #[must_use]
+    pub fn keeping_dead_letters_in(self, directory: PathBuf) -> Self {
+        Self { dead_letters: directory, ..self }
+    }
+
+    /// The destination `name` for what it refused before: what it refuses again goes to `refusals`. It stores no position, and so does not end the
+    /// run that does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the flow has no such destination, or it refuses no record.
+    pub fn replaying_to(&self, name: &str, refusals: Arc<dyn Refusals>) -> Result<Box<dyn Destination>> {
+        let found = self.flow.destinations.iter().zip(&self.codecs).find(|(it, _)| it.name.as_str() == name);
+        match found.map(|(settings, codec)| (&settings.kind, codec)) {
+            Some((DestinationKind::Kafka(kafka), codec)) => {
+                let messages = messages_of(&self.message_codecs()?, kafka, &**codec)?;
+                let kafka = KafkaSettings { exactly_once: ExactlyOnce::No, ..kafka.clone() };
+                Ok(Box::new(KafkaDestination::new(name, kafka, messages)?.refusing_to(refusals)))
+            }
+            Some(_) => Err(Error::configuration(format!("destination {name} is of a type that refuses no record"))
+                .with_remedy("give the destination the type that it had when it refused the record")),
+            None => Err(Error::configuration(format!("the flow has no destination {name} any more"))
+                .with_remedy("put the destination back into the flow file")),
+        }
+    }
+
+    /// Who takes what a destination refuses.
+    fn refusals(&self, destination: &str) -> Option<Arc<dyn Refusals>> {
+        match self.flow.on_error {
+            OnError::Stop => None,
+            OnError::DeadLetter => {
+                Some(Arc::new(Keeper::new(self.flow.clone(), destination, self.dead_letters.clone())))
+            }
+            OnError::Skip => {
+                let (flow, destination) = (self.flow.name.to_string(), destination.to_owned());
+                Some(Arc::new(Skipper { flow, destination }))
+            }
+        }
     }
 
     /// How the runner runs the flow, whose outboxes lie in `outboxes`.
@@ -122,10 +166,12 @@ impl FlowComponents {
             DestinationKind::Azure(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::File(settings) => Box::new(ObjectStoreDestination::new(settings, codec)?),
             DestinationKind::Kafka(settings) => {
-                let messages = messages.get(&message_shape(&settings, &*codec));
-                let messages =
-                    messages.ok_or_else(|| Error::bug("a Kafka destination whose messages nothing makes"))?;
-                Box::new(KafkaDestination::new(name, settings, messages.clone())?)
+                let messages = messages_of(messages, &settings, &*codec)?;
+                let kafka = KafkaDestination::new(name, settings, messages)?;
+                match self.refusals(name) {
+                    Some(refusals) => Box::new(kafka.refusing_to(refusals)),
+                    None => Box::new(kafka),
+                }
             }
             DestinationKind::Stdout(settings) => {
                 let lines = match codec.envelope() {
@@ -177,6 +223,16 @@ pub fn codec(flow: &Flow, destination: &DestinationSettings) -> Result<Arc<dyn C
 /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a setting cannot work.
 pub fn registry(flow: &Flow) -> Result<Option<RegistryClient>> {
     flow.schema_registry.clone().map(RegistryClient::new).transpose()
+}
+
+/// What makes the messages of one of the flow's Kafka destinations.
+fn messages_of(
+    codecs: &HashMap<MessageShape, Arc<dyn MessageCodec>>,
+    settings: &KafkaSettings,
+    codec: &dyn Codec,
+) -> Result<Arc<dyn MessageCodec>> {
+    let found = codecs.get(&message_shape(settings, codec)).cloned();
+    found.ok_or_else(|| Error::bug("a Kafka destination whose messages nothing makes"))
 }
 
 /// What the messages of a Kafka destination are made of.

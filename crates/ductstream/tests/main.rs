@@ -5,6 +5,7 @@
 mod suite {
     mod command_line;
     mod commands;
+    mod decode;
     mod flow_file;
     mod flow_schema;
     mod small_destinations;

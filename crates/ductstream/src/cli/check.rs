@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use console::Style;
 use ductstream_core::{Finding, Result, Severity};
+use ductstream_object_store::FileSettings;
 use ductstream_postgres::catalog::preflight;
 use serde_json::json;
 
@@ -12,7 +13,8 @@ use super::exit::Exit;
 use super::target::postgres;
 use super::{Global, outboxes, output};
 use crate::components::{FlowComponents, registry};
-use crate::flow::{DestinationKind, Flow, object_store};
+use crate::dead_letter::Letters;
+use crate::flow::{DestinationKind, Flow, OnError, object_store};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,6 +64,8 @@ pub(crate) async fn run(args: CheckArgs, global: &Global) -> Result<Exit> {
         });
     }
     findings.push(store_finding);
+    findings.extend(dead_letters(&flow, global).await);
+    findings.extend(place_of_dead_letters(&flow, global).await);
     // What a destination cannot do is a wrong setting, and ends here with its own message.
     FlowComponents::new(flow, tokio_util::sync::CancellationToken::new())?;
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -70,6 +74,37 @@ pub(crate) async fn run(args: CheckArgs, global: &Global) -> Result<Exit> {
         false => output::print(&report(&findings))?,
     }
     Ok(if failed { Exit::CheckFailed } else { Exit::Done })
+}
+
+/// What waits of the records that could not be delivered.
+async fn dead_letters(flow: &Flow, global: &Global) -> Option<Finding> {
+    const SUBJECT: &str = "dead letters";
+    let letters = Letters::existing(flow, &global.dead_letter_directory());
+    let kept = match letters {
+        Ok(Some(letters)) => letters.all().await,
+        Ok(None) => return None,
+        Err(error) => Err(error),
+    };
+    let waiting = match kept {
+        Ok(kept) => kept.iter().filter(|kept| kept.replayed_at.is_none()).count(),
+        Err(error) => return Some(Finding::failed(SUBJECT, &error)),
+    };
+    let remedy = "look at them with `ductstream dead-letter list`, mend the reason, and deliver them with `ductstream dead-letter replay`";
+    let message = format!("{waiting} records could not be delivered, and wait");
+    (waiting > 0).then(|| Finding::warning(SUBJECT, message, remedy))
+}
+
+/// Whether records that cannot be delivered have somewhere to go, where that is a directory of their own.
+async fn place_of_dead_letters(flow: &Flow, global: &Global) -> Vec<Finding> {
+    if flow.on_error != OnError::DeadLetter || flow.dead_letters.destination.is_some() {
+        return Vec::new();
+    }
+    let path = flow.dead_letters.path.clone().unwrap_or_else(|| global.dead_letter_directory());
+    let findings = ductstream_object_store::check(&FileSettings::at(path).into(), flow.name.as_str()).await;
+    findings
+        .into_iter()
+        .map(|finding| Finding { subject: format!("dead letters in {}", finding.subject), ..finding })
+        .collect()
 }
 
 fn report(findings: &[Finding]) -> String {

@@ -7,6 +7,8 @@ mod check;
 mod cleanup;
 mod completions;
 mod connectors;
+mod dead_letter;
+mod decode;
 mod exit;
 mod init;
 mod outboxes;
@@ -80,6 +82,8 @@ enum Command {
     Init(init::InitArgs),
     Schema(schema::SchemaArgs),
     Tail(tail::TailArgs),
+    Decode(decode::DecodeArgs),
+    DeadLetter(dead_letter::DeadLetterArgs),
     Slot(slot::SlotArgs),
     Cleanup(cleanup::CleanupArgs),
     Connectors(connectors::ConnectorsArgs),
@@ -134,6 +138,8 @@ impl Cli {
             Command::Init(args) => init::run(args, screen).await,
             Command::Schema(args) => schema::run(args).await,
             Command::Tail(args) => tail::run(args, global, screen).await,
+            Command::DeadLetter(args) => dead_letter::run(args, global, screen).await,
+            Command::Decode(args) => decode::run(args, global, screen).await,
             Command::Slot(args) => slot::run(args, screen).await,
             Command::Cleanup(args) => cleanup::run(args, global, screen).await,
             Command::Connectors(args) => connectors::run(&args),

@@ -62,7 +62,9 @@ pub(crate) async fn run(args: RunArgs, global: &Global, screen: &Screen) -> Resu
     let closed = CancellationToken::new();
     let name = flow.name.to_string();
     let only_destination = flow.destinations.len() == 1;
-    let components = FlowComponents::new(flow, closed.clone())?.spilling_in(global.spill_directory());
+    let components = FlowComponents::new(flow, closed.clone())?
+        .spilling_in(global.spill_directory())
+        .keeping_dead_letters_in(global.dead_letter_directory());
     let runner = Runner::new(components.runner_settings(outboxes), Arc::new(components), store);
     let progress = Progress::new(name.clone(), display);
     let shown = tokio::spawn(progress.follow(runner.status()));

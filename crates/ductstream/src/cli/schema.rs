@@ -141,7 +141,7 @@ fn arrow(shapes: &Shapes) -> impl Iterator<Item = (String, String)> + '_ {
 }
 
 /// The same type, its inner fields without the metadata that nobody reads on a terminal.
-fn without_metadata(data_type: &DataType) -> DataType {
+pub(super) fn without_metadata(data_type: &DataType) -> DataType {
     let bare = |field: &FieldRef| {
         let data_type = without_metadata(field.data_type());
         Arc::new(Field::new(field.name(), data_type, field.is_nullable()))

@@ -37,6 +37,11 @@ impl Global {
         Ok(root.join(flow.name.as_str()))
     }
 
+    /// Where dead letters are kept when a flow does not say.
+    pub(crate) fn dead_letter_directory(&self) -> PathBuf {
+        self.state_directory().unwrap_or_else(|_| std::env::temp_dir()).join("dead-letters")
+    }
+
     fn state_directory(&self) -> Result<PathBuf> {
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
         state_directory(self.state.as_deref(), variable)

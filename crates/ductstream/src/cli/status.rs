@@ -93,6 +93,7 @@ impl Progress {
                 spilled_bytes = status.spilled_bytes,
                 objects = objects(status),
                 queued_bytes = queued_bytes(status),
+                refused = refused(status),
                 retries = status.retries,
                 "status"
             ),
@@ -149,6 +150,10 @@ impl Progress {
                 bytes(destination.bytes),
                 count(destination.objects)
             ));
+            if destination.refused > 0 {
+                let refused = format!("    {} refused, and kept apart or skipped", count(destination.refused));
+                lines.push(style(Style::new().yellow()).apply_to(refused).to_string());
+            }
         }
         lines.extend(status.outboxes.iter().flat_map(|(name, outbox)| outbox_lines(name, outbox)));
         lines
@@ -210,6 +215,10 @@ fn queued_bytes(status: &FlowStatus) -> Option<u64> {
 
 fn objects(status: &FlowStatus) -> u64 {
     status.destinations.values().map(|destination| destination.objects).sum()
+}
+
+fn refused(status: &FlowStatus) -> u64 {
+    status.destinations.values().map(|destination| destination.refused).sum()
 }
 
 /// Age of the oldest change that is not durable; zero when everything that was read is.

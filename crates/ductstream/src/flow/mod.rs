@@ -29,7 +29,8 @@ pub use name::FlowName;
 pub use reference::Lookup;
 pub use schema::json_schema;
 pub use settings::{
-    CheckpointSettings, DestinationKind, DestinationSettings, Flow, NullSettings, SourceKind, StdoutSettings,
+    CheckpointSettings, DeadLetterSettings, DestinationKind, DestinationSettings, Flow, NullSettings, OnError,
+    SourceKind, StdoutSettings,
 };
 
 impl Flow {

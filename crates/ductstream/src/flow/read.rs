@@ -10,7 +10,7 @@ use super::{ack, de, debezium};
 use crate::connectors::DESTINATIONS;
 
 /// The fields of a flow file. A test holds them against the JSON Schema.
-pub(crate) const FIELDS: [&str; 16] = [
+pub(crate) const FIELDS: [&str; 18] = [
     "name",
     "source",
     "format",
@@ -27,6 +27,8 @@ pub(crate) const FIELDS: [&str; 16] = [
     "avro",
     "schema_registry",
     "arrow",
+    "on_error",
+    "dead_letters",
 ];
 
 /// Reads a whole flow file. What no single field can know is left to [`validate`](super::validate).
@@ -51,6 +53,8 @@ pub(crate) fn flow(root: &Node) -> Result<Flow, Problem> {
         avro: section.optional("avro")?.unwrap_or_default(),
         schema_registry: section.optional("schema_registry")?,
         arrow: section.optional("arrow")?.unwrap_or_default(),
+        on_error: section.optional("on_error")?.unwrap_or_default(),
+        dead_letters: section.optional("dead_letters")?.unwrap_or_default(),
     })
 }
 

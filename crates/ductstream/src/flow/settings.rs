@@ -1,5 +1,7 @@
 //! What a flow file says: filled by `read`, and described to editors by [`json_schema`](super::json_schema).
 
+use std::path::PathBuf;
+
 use ductstream_core::{ByteSize, Envelope, WireFormat};
 use ductstream_kafka::KafkaSettings;
 use ductstream_object_store::{AzureSettings, FileSettings, GcsSettings, S3Settings};
@@ -80,6 +82,37 @@ pub struct Flow {
     /// How Arrow is written; only when the flow or a destination has `format: arrow`.
     #[schemars(default)]
     pub arrow: ArrowSettings,
+    /// What becomes of a record that a destination cannot deliver however often it tries, such as one that is larger than `max_message_size`.
+    #[schemars(default)]
+    pub on_error: OnError,
+    /// Where such records are kept; only with `on_error: dead_letter`.
+    #[schemars(default)]
+    pub dead_letters: DeadLetterSettings,
+}
+
+/// What becomes of a record that cannot be delivered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The flow stops at it. Nothing is lost, and nothing behind it is delivered.
+    #[default]
+    Stop,
+    /// It is kept apart with its error, and the flow goes on. `ductstream dead-letter` shows it and delivers it later.
+    DeadLetter,
+    /// It is dropped, counted and logged, and the flow goes on.
+    Skip,
+}
+
+/// The `dead_letters` section: where records are kept that could not be delivered. By default in `dead-letters` in the state directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetterSettings {
+    /// A directory, created when missing; relative to the working directory.
+    pub path: Option<PathBuf>,
+    /// A destination of the flow instead: an object store, where they are below its prefix in `_dead_letters`, or Kafka with `topic`.
+    pub destination: Option<FlowName>,
+    /// The topic, of a destination of type `kafka`. Created when missing where the destination creates topics.
+    pub topic: Option<String>,
 }
 
 /// A source, by `type`.

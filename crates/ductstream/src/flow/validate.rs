@@ -9,7 +9,7 @@ use ductstream_postgres::settings::SourceSettings;
 use ductstream_wire::JsonCompression;
 
 use super::problem::Problem;
-use super::settings::{DestinationKind, DestinationSettings, Flow, SourceKind};
+use super::settings::{DestinationKind, DestinationSettings, Flow, OnError, SourceKind};
 use super::tree::Node;
 use crate::connectors::{DestinationType, admit};
 
@@ -26,6 +26,7 @@ pub(crate) fn flow(flow: &Flow, root: &Node) -> Result<(), Problem> {
     destinations(flow, root)?;
     super::ack::validate(flow, root)?;
     format_sections(flow, root)?;
+    dead_letters(flow, root)?;
     limits(flow, postgres, root)
 }
 
@@ -203,6 +204,47 @@ fn place(kind: &DestinationKind) -> Option<String> {
     }
     let url = object_store(kind)?.url();
     Some(format!("{} {url}", endpoint.unwrap_or_default()))
+}
+
+/// Where records are kept that cannot be delivered.
+fn dead_letters(flow: &Flow, root: &Node) -> Result<(), Problem> {
+    let settings = &flow.dead_letters;
+    let Some(node) = root.get("dead_letters") else { return Ok(()) };
+    let at = |field: &str| node.get(field).unwrap_or(node);
+    if flow.on_error != OnError::DeadLetter {
+        return Err(Problem::on(node, "the section has no effect, for no record is kept apart")
+            .remedy("remove the section, or set `on_error: dead_letter`"));
+    }
+    let Some(name) = &settings.destination else {
+        return match &settings.topic {
+            Some(_) => Err(Problem::on(at("topic"), "a topic belongs to a destination of type kafka")
+                .remedy("name the destination under `dead_letters.destination`")),
+            None => Ok(()),
+        };
+    };
+    if settings.path.is_some() {
+        return Err(Problem::on(at("path"), "`path` and `destination` are given both").remedy("keep one of them"));
+    }
+    let named = flow.destinations.iter().find(|destination| destination.name == *name);
+    match (named.map(|destination| &destination.kind), &settings.topic) {
+        (None, _) => Err(Problem::on(at("destination"), format!("the flow has no destination {name}"))
+            .remedy("name one of the flow's destinations, or give a `path`")),
+        (Some(DestinationKind::Kafka(kafka)), Some(topic)) => {
+            kafka.validate_topic(topic).map_err(|error| refused(at("topic"), &error))
+        }
+        (Some(DestinationKind::Kafka(_)), None) => {
+            Err(Problem::on(node, "the destination is of type kafka, and no topic is named").remedy("give a `topic`"))
+        }
+        (Some(kind), Some(_)) => {
+            let message = format!("a destination of type {} has no topics", DestinationType::of(kind).name);
+            Err(Problem::on(at("topic"), message).remedy("remove `topic`"))
+        }
+        (Some(kind), None) if object_store(kind).is_none() => {
+            let message = format!("a destination of type {} keeps nothing", DestinationType::of(kind).name);
+            Err(Problem::on(at("destination"), message).remedy("name an object store or Kafka, or give a `path`"))
+        }
+        (Some(_), None) => Ok(()),
+    }
 }
 
 /// The sections of the formats. One that has no effect is a misunderstanding.

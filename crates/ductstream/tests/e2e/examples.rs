@@ -85,6 +85,13 @@ const EXAMPLES: &[Example] = &[
             ]),
         ],
     ),
+    Example::new(
+        "dead-letters.yaml",
+        &[Place::Topics(&[
+            ("dead-letters.public.customers", "public.customers"),
+            ("dead-letters.public.orders", "public.orders"),
+        ])],
+    ),
     Example::new("partitioned.yaml", &[Place::Directory("hours")]),
     Example { file: "existing-publication.yaml", places: &[Place::Directory("published")], arrives: &[ORDERS] },
 ];

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here is a failed test")]
 
 mod changes;
+mod dead_letter;
 mod debezium;
 mod debezium_columns;
 mod debezium_formats;

@@ -8,7 +8,7 @@ use ductstream_testkit::python;
 use ductstream_testkit::registry::Registry;
 use serde_json::{Value, json};
 
-use crate::harness::Flow;
+use crate::harness::{DUCTSTREAM, Flow};
 use crate::kafka::{broker, flow, shop};
 
 /// What a consumer with Confluent's deserializers makes of a topic: the messages, and the ids of the schemas of its values.
@@ -89,4 +89,39 @@ async fn without_the_registry_the_flow_waits_and_check_says_so() {
     flow.drain().await;
     let (messages, _) = read(&kafka, &registry, "avro", &format!("{prefix}public.shop")).await;
     assert_eq!(messages.len(), 1, "{messages:?}");
+}
+
+/// What `ductstream decode` prints of the values in a directory.
+async fn decoded(directory: &std::path::Path, arguments: &[&str]) -> Vec<Value> {
+    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let decode = tokio::process::Command::new(DUCTSTREAM).arg("decode").args(arguments).args(files).output();
+    let output = decode.await.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_from_a_topic_are_decoded_by_the_schemas_that_a_registry_has() {
+    for format in ["avro", "json", "proto"] {
+        let (kafka, registry, flow, topic, database) = registered(format).await;
+        database.execute("insert into shop values (1, 10, 'grün'), (2, 20, null)").await;
+        database.execute("alter table shop add column day date").await;
+        database.execute("insert into shop values (3, 30, 'c', '2026-11-23')").await;
+        flow.drain().await;
+        let values = tempfile::tempdir().unwrap();
+        let arguments = [kafka.address().to_owned(), topic.clone(), values.path().display().to_string()];
+        let dump = move || python::run(include_str!("values.py"), &arguments.each_ref().map(String::as_str));
+        tokio::task::spawn_blocking(dump).await.unwrap();
+        let of_flow = flow.file().display().to_string();
+        for arguments in [["--registry", registry.as_str()], ["--flow", of_flow.as_str()]] {
+            let mut found = decoded(values.path(), &arguments).await;
+            found.sort_by_key(|row| row["id"].as_i64());
+            assert_eq!(found.len(), 3, "{format}");
+            assert_eq!((&found[0]["note"], &found[1]["note"]), (&json!("grün"), &Value::Null), "{format}");
+            assert_eq!(found[0].get("day"), None, "{format}: the column did not exist yet");
+            assert_eq!((&found[2]["day"], &found[2]["_op"]), (&json!("2026-11-23"), &json!("insert")), "{format}");
+            assert!(found[2]["_commit_lsn"].as_str().unwrap().contains('/'), "{format}");
+        }
+    }
 }

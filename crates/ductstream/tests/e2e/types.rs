@@ -2,6 +2,8 @@
 
 #[path = "types/columns.rs"]
 mod columns;
+#[path = "types/decoded.rs"]
+mod decoded;
 #[path = "types/encodings.rs"]
 mod encodings;
 #[path = "types/found.rs"]

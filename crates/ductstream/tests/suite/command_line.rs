@@ -19,7 +19,19 @@ fn text(bytes: &[u8]) -> &str {
 fn every_command_has_a_help_text_with_examples() {
     let help = ductstream(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["run", "check", "init", "schema", "tail", "slot", "cleanup", "connectors", "completions"] {
+    for command in [
+        "run",
+        "check",
+        "init",
+        "schema",
+        "tail",
+        "decode",
+        "dead-letter",
+        "slot",
+        "cleanup",
+        "connectors",
+        "completions",
+    ] {
         assert!(text(&help.stdout).contains(&format!("\n  {command} ")), "{command}\n{}", text(&help.stdout));
         let help = ductstream(&[command, "--help"]);
         assert!(text(&help.stdout).contains("Examples:\n  ductstream "), "{command}: {}", text(&help.stdout));
@@ -59,6 +71,8 @@ fn wrong_usage_exits_with_2_and_speaks_on_standard_error() {
         &["run", "missing.yaml"],
         &["check", "missing.yaml"],
         &["slot", "list", "missing.yaml"],
+        &["decode"],
+        &["decode", "missing.parquet"],
         &["tail", "postgresql://127.0.0.1:port/x"],
     ] {
         let output = ductstream(arguments);

@@ -380,3 +380,38 @@ fn the_ack_policy_is_all_or_names_a_destination_of_the_flow() {
     let alone = changed("format: parquet\n", "format: parquet\nack: {primary: lake}\n").err().unwrap();
     assert!(alone.contains("the only destination") && alone.contains("remove `ack`"), "{alone}");
 }
+
+#[test]
+fn dead_letters_go_where_they_can_be_kept() {
+    let flow = |section: &str| {
+        parse(&format!(
+            "name: n\nsource: {{type: postgres, tables: [a.b]}}\nformat: json\n{section}\ndestinations:\n  - {{name: lake, type: file, path: out}}\n  \
+             - {{name: bus, type: kafka, brokers: \"k:9092\"}}\n  - {{name: print, type: stdout}}\n"
+        ))
+    };
+    for section in [
+        "",
+        "on_error: skip",
+        "on_error: dead_letter",
+        "on_error: dead_letter\ndead_letters: {path: refused}",
+        "on_error: dead_letter\ndead_letters: {destination: lake}",
+        "on_error: dead_letter\ndead_letters: {destination: bus, topic: refused}",
+    ] {
+        flow(section).unwrap();
+    }
+    for (section, message) in [
+        ("on_error: dead_letters", "dead_letter"),
+        ("dead_letters: {path: refused}", "set `on_error: dead_letter`"),
+        ("on_error: skip\ndead_letters: {path: refused}", "set `on_error: dead_letter`"),
+        ("on_error: dead_letter\ndead_letters: {path: a, destination: lake}", "keep one of them"),
+        ("on_error: dead_letter\ndead_letters: {topic: t}", "name the destination under `dead_letters.destination`"),
+        ("on_error: dead_letter\ndead_letters: {destination: nowhere}", "the flow has no destination nowhere"),
+        ("on_error: dead_letter\ndead_letters: {destination: bus}", "give a `topic`"),
+        ("on_error: dead_letter\ndead_letters: {destination: bus, topic: \"a b\"}", "cannot name a topic"),
+        ("on_error: dead_letter\ndead_letters: {destination: lake, topic: t}", "remove `topic`"),
+        ("on_error: dead_letter\ndead_letters: {destination: print}", "keeps nothing"),
+    ] {
+        let problem = flow(section).err().unwrap();
+        assert!(problem.contains(message), "{section}: {problem}");
+    }
+}
