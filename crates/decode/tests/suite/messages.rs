@@ -126,6 +126,21 @@ async fn of_a_document_with_a_connect_schema_the_payload_is_printed() {
 }
 
 #[tokio::test]
+async fn debezium_s_events_are_read_by_the_schemas_that_connect_would_register() {
+    for format in [WireFormat::Avro, WireFormat::Proto] {
+        let registry = Arc::new(Registry::default());
+        let shape = MessageShape { envelope: Envelope::Debezium, ..shape(format, MessageMode::Record) };
+        let messages = encode(shape, &changes().chunks[0], Some(registry.clone())).await;
+        let inserted = values(&messages).swap_remove(1);
+        let schema = schema_id(&inserted).map(|id| registry.schema(id));
+        let found = printed(inserted, &Options { format: None, schema, is_framed: true });
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        assert_eq!((&found["op"], &found["after"]["id"], &found["source"]["table"]), (&"c".into(), &1.into(), &"orders".into()));
+        assert_eq!(found["after"]["note"], "a\n\"b\"", "{format}");
+    }
+}
+
+#[tokio::test]
 async fn a_record_of_another_schema_is_an_error_and_not_another_record() {
     let registry = Arc::new(Registry::default());
     let chunk = changes().chunks.remove(0);
