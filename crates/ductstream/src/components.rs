@@ -79,9 +79,9 @@ impl FlowComponents {
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the flow has no such destination, or it refuses no record.
     pub fn replaying_to(&self, name: &str, refusals: Arc<dyn Refusals>) -> Result<Box<dyn Destination>> {
         let found = self.flow.destinations.iter().zip(&self.codecs).find(|(it, _)| it.name.as_str() == name);
-        match found.map(|(settings, codec)| (&settings.kind, codec)) {
-            Some((DestinationKind::Kafka(kafka), codec)) => {
-                let messages = messages_of(&self.message_codecs()?, kafka, &**codec)?;
+        match found.map(|(settings, codec)| (settings, &settings.kind, codec)) {
+            Some((settings, DestinationKind::Kafka(kafka), codec)) => {
+                let messages = messages_of(&self.message_codecs(std::slice::from_ref(settings))?, kafka, &**codec)?;
                 let kafka = KafkaSettings { exactly_once: ExactlyOnce::No, ..kafka.clone() };
                 Ok(Box::new(KafkaDestination::new(name, kafka, messages)?.refusing_to(refusals)))
             }
