@@ -1,13 +1,14 @@
-//! `cargo xtask test`: whatever the tests need, then all of them, then a short run of `cargo xtask chaos`.
+//! `cargo xtask test`: whatever the tests need, then all of them, then the quickstarts and a short run of `cargo xtask chaos`.
 
 use anyhow::Result;
 
 use crate::chaos::Chaos;
+use crate::quickstart::Quickstart;
 use crate::servers::Servers;
 use crate::versions::POSTGRES;
 use crate::workspace::{cargo, run, say};
 
-/// Fetches what the tests need and runs them all, doctests and a short `chaos` included
+/// Fetches what the tests need and runs them all, doctests, the quickstarts and a short `chaos` included
 #[derive(Debug, clap::Args)]
 pub(crate) struct Test {
     #[command(flatten)]
@@ -30,7 +31,11 @@ impl Test {
         say("cargo test");
         run(&mut test)?;
         // Whoever asks for some of the tests asks for those alone.
-        if self.arguments.is_empty() { Chaos::ci().run() } else { Ok(()) }
+        if self.arguments.is_empty() {
+            Quickstart::ci()?;
+            Chaos::ci().iter().try_for_each(Chaos::run)?;
+        }
+        Ok(())
     }
 
     /// The whole workspace, unless the arguments choose packages; with failpoints, which only crash tests have.

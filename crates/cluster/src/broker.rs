@@ -97,6 +97,11 @@ impl Broker {
         self.secured_port.map(|port| format!("127.0.0.1:{port}"))
     }
 
+    /// Where the partitions' logs are, a directory each.
+    pub fn data_directory(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
     /// What the broker has logged so far.
     pub fn log(&self) -> String {
         fs::read(log_path(&self.directory)).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
@@ -184,7 +189,7 @@ impl Broker {
         set("listeners", format!("{listeners},CONTROLLER://127.0.0.1:{controller}"));
         set("advertised.listeners", listeners);
         set("controller.quorum.bootstrap.servers", format!("127.0.0.1:{controller}"));
-        set("log.dirs", self.directory.join("data").display().to_string());
+        set("log.dirs", self.data_directory().display().to_string());
         settings.extend(options.settings.iter().cloned());
         settings
     }

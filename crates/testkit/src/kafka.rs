@@ -205,6 +205,13 @@ impl Kafka {
         self.tool("org.apache.kafka.tools.TopicCommand", &arguments);
     }
 
+    /// Sets a topic's configuration.
+    pub fn set_topic(&self, topic: &str, name: &str, value: &str) {
+        let setting = format!("{name}={value}");
+        let of = ["--bootstrap-server", &self.address, "--entity-type", "topics", "--entity-name", topic];
+        self.tool("kafka.admin.ConfigCommand", &[&of[..], &["--alter", "--add-config", &setting]].concat());
+    }
+
     /// Deletes a topic.
     pub fn delete_topic(&self, topic: &str) {
         let arguments = ["--bootstrap-server", &self.address, "--delete", "--topic", topic];

@@ -8,14 +8,14 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::flow::{Flow, PATIENCE, document};
-use super::ledger::{Ledger, files};
+use super::ledger::Ledger;
 use super::plan::{Cycle, Episode, Fault, Moment, Then};
 use super::proxy::Proxy;
 use super::source::{Comparison, Source, Workload};
 use super::store::Store;
 
-/// A source may be too quiet for the files that a cycle waits for.
-const FILES_PATIENCE: Duration = Duration::from_secs(3);
+/// A source may be too quiet for what a cycle waits for.
+const ARRIVAL_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two cuts of the connection: some fall into an attempt to connect, some into the stream.
 const BETWEEN_CUTS: Duration = Duration::from_millis(70);
 
@@ -47,7 +47,7 @@ pub(super) struct Outcome {
 pub(super) struct Recovery {
     pub(super) kind: String,
     pub(super) seconds: f64,
-    /// From the end of the fault to the next cut; of a cycle that ends with a kill, there is none.
+    /// From the end of the fault to the next cut or message; of a cycle that ends with a kill, there is none.
     pub(super) recovery_ms: Option<f64>,
 }
 
@@ -60,6 +60,9 @@ pub(super) fn run(plan: &Episode, programs: &Programs, directory: &Path) -> Outc
         outcome.starts = stage.flow.starts;
         if played.is_err() {
             fs::write(directory.join("postgres.log"), stage.source.log())?;
+            if let Store::Topics(topics) = &stage.store {
+                fs::write(directory.join("kafka.log"), topics.log())?;
+            }
         }
         played
     });
@@ -80,7 +83,8 @@ struct Stage {
     proxy: Proxy,
     store: Store,
     source: Source,
-    ledger: Ledger,
+    /// Of files, which nothing may change once they are committed.
+    ledger: Option<Ledger>,
     seed: u64,
     directory: PathBuf,
     checkpoint_in_postgres: bool,
@@ -94,13 +98,12 @@ impl Stage {
         fs::create_dir_all(directory)?;
         let source = Source::start(programs.postgres)?;
         let proxy = Proxy::start(source.port())?;
-        let store =
-            if plan.shape.s3 { Store::s3(&programs.s3_server, directory)? } else { Store::directory(directory) };
+        let store = Store::start(&plan.shape.place, &programs.s3_server, directory)?;
         let document = document(&plan.shape, &source.url(proxy.port()), &source.url(source.port()), &store);
         Ok(Self {
             flow: Flow::new(&programs.ductstream, directory, &document)?,
             workload: None,
-            ledger: Ledger::new(store.lake()),
+            ledger: store.lake().map(Ledger::new),
             proxy,
             store,
             source,
@@ -116,7 +119,9 @@ impl Stage {
         for cycle in &plan.cycles {
             let started = Instant::now();
             let recovery = self.cycle(cycle).with_context(|| format!("cycle {}: {cycle}", cycle.number))?;
-            self.ledger.read().with_context(|| format!("after cycle {}: {cycle}", cycle.number))?;
+            if let Some(ledger) = &mut self.ledger {
+                ledger.read().with_context(|| format!("after cycle {}: {cycle}", cycle.number))?;
+            }
             outcome.cycles.push(Recovery {
                 kind: cycle.fault.kind().to_owned(),
                 seconds: started.elapsed().as_secs_f64(),
@@ -130,9 +135,11 @@ impl Stage {
             outcome.workload = workload.stop()?;
         }
         self.flow.drain().context("draining")?;
-        self.ledger.read()?;
-        self.ledger.verify()?;
-        outcome.comparison = self.source.compare(&self.store.lake(), &self.directory)?;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.read()?;
+            ledger.verify()?;
+        }
+        outcome.comparison = self.source.compare(&self.store, &self.directory)?;
         let Comparison { different, changes, differences, .. } = &outcome.comparison;
         ensure!(*different == 0, "{different} differences, the first:\n    {}", differences.join("\n    "));
         ensure!(*changes > 0, "the workload changed nothing");
@@ -160,12 +167,11 @@ impl Stage {
     }
 
     fn wait_for(&mut self, moment: Moment) -> Result<()> {
-        let lake = self.store.lake();
         match moment {
             Moment::Time(time) => self.flow.wait_until(time, || false)?,
-            Moment::Files(count) => {
-                let before = files(&lake).len();
-                self.flow.wait_until(FILES_PATIENCE, || files(&lake).len() >= before + count as usize)?
+            Moment::Files(count) | Moment::Kibibytes(count) => {
+                let before = self.store.arrived();
+                self.flow.wait_until(ARRIVAL_PATIENCE, || self.store.arrived() >= before + count)?
             }
         };
         Ok(())
@@ -221,6 +227,14 @@ impl Stage {
                 self.store.misbehave(self.seed ^ cycle.number, once_in)?;
                 lasts
             }
+            Fault::BrokerKill { down } => {
+                self.store.topics()?.kill()?;
+                down
+            }
+            Fault::BrokerFreeze { lasts } => {
+                self.store.topics()?.signal("STOP")?;
+                lasts
+            }
         })
     }
 
@@ -238,6 +252,8 @@ impl Stage {
             }
             Fault::Freeze { .. } => self.flow.signal("CONT"),
             Fault::Store { .. } => self.store.behave(),
+            Fault::BrokerKill { .. } => self.store.topics()?.restart(),
+            Fault::BrokerFreeze { .. } => self.store.topics()?.signal("CONT"),
         }
     }
 
@@ -246,12 +262,11 @@ impl Stage {
         self.flow.wait_until(time, || false).map(drop)
     }
 
-    /// The workload goes on all the time, so a flow that goes on commits another cut soon.
+    /// The workload goes on all the time, so a flow that goes on delivers soon.
     fn recover(&mut self) -> Result<Duration> {
-        let (started, cuts) = (Instant::now(), self.store.lake().join("_cuts"));
-        let before = files(&cuts).len();
-        if !self.flow.wait_until(PATIENCE, || files(&cuts).len() > before)? {
-            bail!("no cut within {PATIENCE:?} after the fault: the flow does not go on");
+        let (started, before) = (Instant::now(), self.store.progress());
+        if !self.flow.wait_until(PATIENCE, || self.store.progress() > before)? {
+            bail!("nothing was delivered within {PATIENCE:?} after the fault: the flow does not go on");
         }
         Ok(started.elapsed())
     }

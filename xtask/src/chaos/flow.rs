@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::plan::Shape;
+use super::plan::{Place, Shape};
 use super::store::Store;
 use crate::workspace::capture;
 
@@ -133,8 +133,15 @@ impl Drop for Flow {
 
 /// The flow file. The source is behind the proxy, the checkpoints are not: losing them is the server's business.
 pub(super) fn document(shape: &Shape, proxy: &str, server: &str, store: &Store) -> String {
-    let Shape { format, envelope, roll_age, batch_kib, binary, large, .. } = shape;
-    let rows = shape.roll_rows.map(|rows| format!(", rows: {rows}")).unwrap_or_default();
+    let Shape { format, envelope, place, batch_kib, binary, large, .. } = shape;
+    // Small objects: a debug build of the S3 server takes its time over the checksums of large ones.
+    let roll = match place {
+        Place::Topics(_) => String::new(),
+        Place::Lake { roll_age, roll_rows, .. } => {
+            let rows = roll_rows.map(|rows| format!(", rows: {rows}")).unwrap_or_default();
+            format!("    roll: {{bytes: 512KiB, age: {}ms{rows}}}\n", roll_age.as_millis())
+        }
+    };
     let checkpoint =
         if shape.checkpoint_in_postgres { format!("checkpoint: {{url: \"{server}\"}}\n") } else { String::new() };
     format!(
@@ -152,11 +159,8 @@ format: {format}
 envelope: {envelope}
 retry: {{initial: {FIRST_RETRY}, max: 500ms}}
 {checkpoint}destinations:
-  - name: lake
-    # Small objects: a debug build of the S3 server takes its time over the checksums of large ones.
-    roll: {{bytes: 512KiB, age: {}ms{rows}}}
-{}",
-        roll_age.as_millis(),
+  - name: there
+{roll}{}",
         store.settings(),
     )
 }

@@ -12,6 +12,7 @@ mod random;
 mod report;
 mod source;
 mod store;
+mod topics;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +23,7 @@ use std::time::Instant;
 use anyhow::{Result, bail, ensure};
 
 use self::episode::{Outcome, Programs};
-use self::plan::{Episode, episodes};
+use self::plan::{Destination, Episode, episodes};
 use self::report::Report;
 use crate::product;
 use crate::servers::Servers;
@@ -31,6 +32,7 @@ use crate::workspace::{root, say};
 /// What `cargo xtask test` runs.
 pub(crate) const CI_SEED: u64 = 42;
 pub(crate) const CI_CYCLES: u64 = 30;
+pub(crate) const CI_KAFKA_CYCLES: u64 = 16;
 
 const S3_SERVER: &str = "ductstream-test-s3";
 
@@ -43,28 +45,40 @@ pub(crate) struct Chaos {
     /// What tells the plan; the same seed and cycles replay it
     #[arg(long, default_value_t = CI_SEED)]
     seed: u64,
+    /// Where the changes go
+    #[arg(long, value_enum, default_value_t = Destination::Files)]
+    destination: Destination,
     /// Only this episode of the plan
     #[arg(long, value_name = "NUMBER")]
     episode: Option<u64>,
     /// Major version of the PostgreSQL that is read from
     #[arg(long, default_value_t = 18, value_name = "MAJOR")]
     postgres: u16,
-    /// Episodes that run at the same time
+    /// Episodes that run at the same time; with Kafka, each has a broker of half a gigabyte
     #[arg(long, default_value_t = 4)]
     lanes: usize,
     /// The release build instead of the debug build
     #[arg(long)]
     release: bool,
-    /// An earlier target/chaos.json to compare with
+    /// An earlier target/chaos.json, or target/chaos-kafka.json, to compare with
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 }
 
 impl Chaos {
     /// What `cargo xtask test` runs.
-    pub(crate) fn ci() -> Self {
-        let (cycles, seed) = (CI_CYCLES, CI_SEED);
-        Self { cycles, seed, episode: None, postgres: 18, lanes: 4, release: false, baseline: None }
+    pub(crate) fn ci() -> [Self; 2] {
+        let chaos = |destination, cycles, lanes| Self {
+            cycles,
+            seed: CI_SEED,
+            destination,
+            episode: None,
+            postgres: 18,
+            lanes,
+            release: false,
+            baseline: None,
+        };
+        [chaos(Destination::Files, CI_CYCLES, 4), chaos(Destination::Kafka, CI_KAFKA_CYCLES, 2)]
     }
 
     pub(crate) fn run(&self) -> Result<()> {
@@ -76,7 +90,7 @@ impl Chaos {
             s3_server: product::build_for_tests(S3_SERVER, false)?,
             postgres: self.postgres,
         };
-        let mut plan = episodes(self.seed, self.cycles);
+        let mut plan = episodes(self.seed, self.cycles, self.destination);
         plan.retain(|it| self.episode.is_none_or(|number| number == it.number));
         ensure!(!plan.is_empty(), "there is no such episode, or no cycle at all");
         print_plan(&plan);
@@ -92,13 +106,13 @@ impl Chaos {
             episodes: outcomes,
         };
         report.print(baseline.as_ref());
-        report.write(&root().join("target/chaos.json"))?;
+        report.write(&self.left(true))?;
         self.verdict(&report)
     }
 
     /// Plays the episodes, some at a time, and returns what came of them in order.
     fn play(&self, plan: &[Episode], programs: &Programs) -> Vec<Outcome> {
-        let directory = root().join("target/chaos").join(format!("seed-{}", self.seed));
+        let directory = self.left(false).join(format!("seed-{}", self.seed));
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let lane = || {
             while let Some(episode) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -117,19 +131,33 @@ impl Chaos {
         outcomes
     }
 
+    /// Where a run leaves its report, and its evidence.
+    fn left(&self, report: bool) -> PathBuf {
+        let name = match (self.destination, report) {
+            (Destination::Files, true) => "chaos.json",
+            (Destination::Files, false) => "chaos",
+            (Destination::Kafka, true) => "chaos-kafka.json",
+            (Destination::Kafka, false) => "chaos-kafka",
+        };
+        root().join("target").join(name)
+    }
+
     fn verdict(&self, report: &Report) -> Result<()> {
         let failures: Vec<String> = report
             .failures()
             .map(|(number, failure)| {
                 format!(
-                    "episode {number}: {failure}\nreplay it with: cargo xtask chaos --seed {} --cycles {} --postgres {} \
+                    "episode {number}: {failure}\nreplay it with: cargo xtask chaos{} --seed {} --cycles {} --postgres {} \
                      --episode {number}",
-                    self.seed, self.cycles, self.postgres
+                    if self.destination == Destination::Kafka { " --destination kafka" } else { "" },
+                    self.seed,
+                    self.cycles,
+                    self.postgres
                 )
             })
             .collect();
         if failures.is_empty() {
-            say("source and files agree, change by change");
+            say("source and destinations agree, change by change");
             return Ok(());
         }
         bail!("{} of {} episodes failed\n{}", failures.len(), report.episodes.len(), failures.join("\n"));
@@ -150,7 +178,7 @@ fn announce(outcome: &Outcome) {
     let Outcome { number, comparison, starts, seconds, failure, .. } = outcome;
     let verdict = failure.as_deref().unwrap_or("agrees");
     println!(
-        "    episode {number}: {} changes in {} transactions, {} objects, {starts} starts, {seconds:.1} s: {verdict}",
-        comparison.changes, comparison.transactions, comparison.objects
+        "    episode {number}: {} changes in {} transactions, {} objects, {} messages, {starts} starts, {seconds:.1} s: {verdict}",
+        comparison.changes, comparison.transactions, comparison.objects, comparison.messages
     );
 }

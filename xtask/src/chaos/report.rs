@@ -46,15 +46,18 @@ impl Report {
 
     fn print_kinds(&self, baseline: Option<&Self>) {
         println!(
-            "    {:<12} {:>7} {:>9} {:>15} {:>9} {:>12}",
+            "    {:<13} {:>7} {:>9} {:>15} {:>9} {:>12}",
             "fault", "cycles", "seconds", "recovery p50 ms", "max ms", "p50 before"
         );
         for name in KINDS {
             let Kind { cycles, seconds, recovery_ms } = self.kind(name);
+            if cycles == 0 {
+                continue;
+            }
             let shown = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.0}"));
             let before = baseline.and_then(|it| it.kind(name).recovery_ms).map(|(median, _)| median);
             println!(
-                "    {name:<12} {cycles:>7} {seconds:>9.1} {:>15} {:>9} {:>12}",
+                "    {name:<13} {cycles:>7} {seconds:>9.1} {:>15} {:>9} {:>12}",
                 shown(recovery_ms.map(|it| it.0)),
                 shown(recovery_ms.map(|it| it.1)),
                 shown(before)
@@ -64,14 +67,14 @@ impl Report {
 
     fn print_episodes(&self) {
         println!(
-            "\n    {:>7} {:>6} {:>6} {:>12} {:>8} {:>7} {:>8} {:>6} {:>8}  flow",
-            "episode", "cycles", "starts", "transactions", "changes", "rows", "objects", "cuts", "seconds"
+            "\n    {:>7} {:>6} {:>6} {:>12} {:>8} {:>7} {:>8} {:>6} {:>8} {:>8} {:>8}  flow",
+            "episode", "cycles", "starts", "transactions", "changes", "rows", "objects", "cuts", "messages", "repeated", "seconds"
         );
         for it in &self.episodes {
             let of = &it.comparison;
             let verdict = if it.failure.is_some() { "  FAILED" } else { "" };
             println!(
-                "    {:>7} {:>6} {:>6} {:>12} {:>8} {:>7} {:>8} {:>6} {:>8.1}  {}{verdict}",
+                "    {:>7} {:>6} {:>6} {:>12} {:>8} {:>7} {:>8} {:>6} {:>8} {:>8} {:>8.1}  {}{verdict}",
                 it.number,
                 it.cycles.len(),
                 it.starts,
@@ -80,6 +83,8 @@ impl Report {
                 of.rows,
                 of.objects,
                 of.cuts,
+                of.messages,
+                of.repeated,
                 it.seconds,
                 it.flow
             );
@@ -96,13 +101,15 @@ impl Report {
         println!();
     }
 
-    fn totals(&self) -> [(&'static str, f64); 7] {
+    fn totals(&self) -> [(&'static str, f64); 9] {
         let sum = |figure: fn(&Outcome) -> u64| self.episodes.iter().map(figure).sum::<u64>() as f64;
         [
             ("changes compared", sum(|it| it.comparison.changes)),
             ("rows compared", sum(|it| it.comparison.rows)),
             ("objects", sum(|it| it.comparison.objects)),
             ("cuts", sum(|it| it.comparison.cuts)),
+            ("messages", sum(|it| it.comparison.messages)),
+            ("messages repeated", sum(|it| it.comparison.repeated)),
             ("starts of ductstream", sum(|it| it.starts)),
             ("differences", sum(|it| it.comparison.different)),
             ("seconds", self.seconds),

@@ -9,12 +9,20 @@ use anyhow::{Context, Result, bail};
 use ductstream_cluster::{Binaries, Server, ServerOptions};
 use serde::{Deserialize, Serialize};
 
+use super::store::Store;
 use crate::servers::python;
 use crate::workspace::capture;
 
 const TABLES: &str = include_str!("tables.sql");
 const WORKLOAD: &str = include_str!("workload.py");
-const COMPARE: &str = include_str!("compare.py");
+/// The comparison, and the two ways to read what was delivered.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("changes.py", include_str!("changes.py")),
+    ("compare.py", include_str!("compare.py")),
+    ("lake.py", include_str!("lake.py")),
+    ("runs.py", include_str!("runs.py")),
+    ("topics.py", include_str!("topics.py")),
+];
 const EXECUTE: &str = "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])";
 
 /// Below the product's own timeouts, so that a stall or a stop outlasts the server's patience soon; and so little
@@ -42,8 +50,15 @@ pub(super) struct Comparison {
     pub(super) transactions: u64,
     pub(super) changes: u64,
     pub(super) rows: u64,
+    #[serde(default)]
     pub(super) objects: u64,
+    #[serde(default)]
     pub(super) cuts: u64,
+    #[serde(default)]
+    pub(super) messages: u64,
+    /// Messages that had come before.
+    #[serde(default)]
+    pub(super) repeated: u64,
     pub(super) different: u64,
     /// The first of them.
     pub(super) differences: Vec<String>,
@@ -81,12 +96,13 @@ impl Source {
     }
 
     /// Compares what was committed with what a drained flow has delivered. Differences leave files in `evidence`.
-    pub(super) fn compare(&self, lake: &Path, evidence: &Path) -> Result<Comparison> {
-        // A file, so that an error does not come with the whole program, and evidence with all that it takes to look again.
-        let program = evidence.join("compare.py");
-        fs::write(&program, COMPARE)?;
+    pub(super) fn compare(&self, store: &Store, evidence: &Path) -> Result<Comparison> {
+        // Files, so that an error does not come with the whole program, and evidence with all that it takes to look again.
+        for (name, program) in PROGRAMS {
+            fs::write(evidence.join(name), program)?;
+        }
         let mut compare = Command::new(python());
-        compare.arg(program).arg(self.url(self.port())).arg(lake).arg(evidence);
+        compare.arg(evidence.join("compare.py")).arg(self.url(self.port())).arg(evidence).args(store.arguments());
         let said = capture(&mut compare).context("comparing")?;
         serde_json::from_str(&said).with_context(|| format!("the comparison said {said:?}"))
     }
@@ -122,5 +138,48 @@ impl Drop for Workload {
     fn drop(&mut self) {
         // It fails when the process has ended, which is what is wanted.
         drop(self.0.kill().and_then(|()| self.0.wait()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the rule says of positions in the order of a partition; negative ones are of tombstones.
+    fn is_in_order(positions: &str, exactly_once: bool) -> bool {
+        let directory = std::env::temp_dir().join(format!("ductstream-runs-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        for (name, program) in PROGRAMS {
+            fs::write(directory.join(name), program).unwrap();
+        }
+        let program = "import sys; from runs import in_order; from changes import differences; \
+                       in_order('x', [(abs(int(at)), at < '0') for at in sys.argv[2:]], sys.argv[1] == 'true'); \
+                       print(len(differences))";
+        let mut python = Command::new("python3");
+        python.args(["-c", program, &exactly_once.to_string()]).args(positions.split(' ')).current_dir(&directory);
+        let differences = capture(&mut python).unwrap();
+        fs::remove_dir_all(directory).unwrap();
+        differences.trim() == "0"
+    }
+
+    #[test]
+    fn what_repeats_is_told_from_what_is_late_or_comes_early() {
+        for (positions, exactly_once, at_least_once) in [
+            ("1 2 3 4", true, true),
+            ("1 2 -2 3", true, true),
+            ("1 -2 2 3", true, true),
+            ("1 2 2 3", false, true),
+            ("1 2 -2 -2 3", false, true),
+            ("1 2 3 2 3 4", false, true),
+            ("1 2 3 1 2 1 2 3 4", false, true),
+            // One that was passed over comes late.
+            ("1 3 2 3", false, false),
+            // Old messages arrive between new ones, and at the end.
+            ("1 2 3 4 2 5", false, false),
+            ("1 2 3 4 2 3", false, false),
+        ] {
+            assert_eq!(is_in_order(positions, true), exactly_once, "{positions}, exactly once");
+            assert_eq!(is_in_order(positions, false), at_least_once, "{positions}, at least once");
+        }
     }
 }

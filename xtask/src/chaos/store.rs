@@ -1,11 +1,15 @@
-//! Where the changes go: a directory, or a store behind S3's protocol that fails on request.
+//! Where the changes go: a directory, a store behind S3's protocol that fails on request, or topics.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+
+use super::ledger::files;
+use super::plan::Place as Destination;
+use super::topics::Topics;
 
 const PREFIX: &str = "chaos/lake";
 
@@ -14,6 +18,7 @@ const PREFIX: &str = "chaos/lake";
 pub(super) enum Store {
     Directory(PathBuf),
     S3(S3),
+    Topics(Topics),
 }
 
 /// The test kit's S3 server, as a process of its own.
@@ -36,11 +41,15 @@ struct Place {
 }
 
 impl Store {
-    pub(super) fn directory(below: &Path) -> Self {
-        Self::Directory(below.join("lake"))
+    pub(super) fn start(place: &Destination, s3_server: &Path, below: &Path) -> Result<Self> {
+        match place {
+            Destination::Lake { s3: false, .. } => Ok(Self::Directory(below.join("lake"))),
+            Destination::Lake { s3: true, .. } => Self::s3(s3_server, below),
+            Destination::Topics(shape) => Ok(Self::Topics(Topics::start(shape)?)),
+        }
     }
 
-    pub(super) fn s3(server: &Path, below: &Path) -> Result<Self> {
+    fn s3(server: &Path, below: &Path) -> Result<Self> {
         let mut process = Command::new(server)
             .arg(below.join("s3"))
             .stdin(Stdio::piped())
@@ -54,11 +63,44 @@ impl Store {
         Ok(Self::S3(S3 { process, commands, at }))
     }
 
-    /// Where the objects are as files.
-    pub(super) fn lake(&self) -> PathBuf {
+    /// Where the objects are as files, if there are any.
+    pub(super) fn lake(&self) -> Option<PathBuf> {
         match self {
-            Self::Directory(lake) => lake.clone(),
-            Self::S3(s3) => s3.at.root.join(PREFIX),
+            Self::Directory(lake) => Some(lake.clone()),
+            Self::S3(s3) => Some(s3.at.root.join(PREFIX)),
+            Self::Topics(_) => None,
+        }
+    }
+
+    /// The topics, where it is those that the faults are for.
+    pub(super) fn topics(&mut self) -> Result<&mut Topics> {
+        match self {
+            Self::Topics(topics) => Ok(topics),
+            Self::Directory(_) | Self::S3(_) => bail!("there is no broker"),
+        }
+    }
+
+    /// A number that grows with what has come: of files, or of KiB in topics.
+    pub(super) fn arrived(&self) -> u64 {
+        match self {
+            Self::Topics(topics) => topics.kibibytes(),
+            Self::Directory(_) | Self::S3(_) => self.lake().map_or(0, |lake| files(&lake).len() as u64),
+        }
+    }
+
+    /// A number that grows only as long as the flow delivers.
+    pub(super) fn progress(&self) -> u64 {
+        match self {
+            Self::Topics(topics) => topics.progress(),
+            Self::Directory(_) | Self::S3(_) => self.lake().map_or(0, |lake| files(&lake.join("_cuts")).len() as u64),
+        }
+    }
+
+    /// What tells the comparison where to look.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::Topics(topics) => topics.arguments(),
+            Self::Directory(_) | Self::S3(_) => self.lake().iter().map(|lake| lake.display().to_string()).collect(),
         }
     }
 
@@ -71,6 +113,7 @@ impl Store {
                  secret_access_key: {}\n    retry_for: 8s\n    request_timeout: 3s\n    part_size: 5MiB\n",
                 at.bucket, at.endpoint, at.access_key, at.secret_key
             ),
+            Self::Topics(topics) => topics.settings(),
         }
     }
 
@@ -86,7 +129,7 @@ impl Store {
 
     fn command(&mut self, command: &str) -> Result<()> {
         match self {
-            Self::Directory(_) => Ok(()),
+            Self::Directory(_) | Self::Topics(_) => Ok(()),
             Self::S3(s3) => writeln!(s3.commands, "{command}").context("the S3 server has ended"),
         }
     }

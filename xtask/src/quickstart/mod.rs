@@ -1,6 +1,7 @@
 //! `cargo xtask quickstart`: real changes, from a real PostgreSQL, into Parquet files or a real Kafka, in a minute.
 
 mod agreement;
+mod live;
 mod topics;
 
 use std::fs;
@@ -37,9 +38,21 @@ pub(crate) struct Quickstart {
 }
 
 impl Quickstart {
+    /// Both tours in short, with the debug build that the tests have made: what `cargo xtask test` runs.
+    pub(crate) fn ci() -> Result<()> {
+        let ductstream = product::build_for_tests("ductstream", false)?;
+        for kafka in [false, true] {
+            Self { kafka, keep: false, seconds: 3 }.tour(ductstream.clone())?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn run(&self) -> Result<()> {
         say("building ductstream");
-        let ductstream = product::build(false)?;
+        self.tour(product::build(false)?)
+    }
+
+    fn tour(&self, ductstream: PathBuf) -> Result<()> {
         servers::make_venv()?;
         if self.kafka {
             servers::fetch_kafka()?;
@@ -118,14 +131,11 @@ source:
         let mut flow = Running(self.run_command().spawn().context("starting ductstream")?);
         self.wait_for_slot(&mut flow)?;
         self.postgres.query(DATABASE, STOCK)?;
-        std::thread::scope(|scope| {
-            let busy = scope.spawn(|| self.be_busy(seconds));
-            if let Place::Topics(topics) = &self.place {
-                say("the first messages of topic public.orders, as Kafka's console consumer prints them");
-                topics.show("public.orders")?;
-            }
-            busy.join().unwrap_or_else(|_| bail!("the shop's customers have gone"))
-        })?;
+        if let Place::Topics(topics) = &self.place {
+            live::show(topics, &self.postgres, DATABASE, &self.out)?;
+        }
+        say(format!("the shop is busy for {seconds} seconds"));
+        self.be_busy(seconds)?;
         say("stopping it with SIGTERM: it drains what it has read, stores its checkpoint and exits with 0");
         flow.terminate()?;
         say("ductstream run quickstart-out/shop.yaml --until-idle: resumes at the checkpoint, and ends with the WAL");

@@ -13,9 +13,6 @@ use crate::servers::python;
 
 /// Folds topics with Confluent's client.
 const CONSUME: &str = include_str!("consume.py");
-/// How much of a message is shown.
-const SHOWN_CHARACTERS: usize = 230;
-const SHOWN_MESSAGES: &str = "4";
 
 /// A broker for one flow.
 #[derive(Debug)]
@@ -56,28 +53,12 @@ destinations:
         )
     }
 
-    /// Shows the first messages of a topic as soon as they are there, as Kafka's own console consumer prints them.
-    pub(super) fn show(&self, topic: &str) -> Result<()> {
-        let mut consumer = self.console_consumer(topic);
-        consumer.args(["--max-messages", SHOWN_MESSAGES, "--timeout-ms", "30000"]);
-        let output = consumer.stdin(Stdio::null()).stderr(Stdio::piped()).output().context("running Kafka's consumer")?;
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        if printed.lines().count() == 0 {
-            bail!("Kafka's consumer found nothing in {topic}:\n{}", String::from_utf8_lossy(&output.stderr));
-        }
-        for line in printed.lines() {
-            let shown: String = line.chars().take(SHOWN_CHARACTERS).collect();
-            println!("    {shown}{}", if shown.len() < line.len() { "…" } else { "" });
-        }
-        Ok(())
-    }
-
-    /// What runs Kafka's console consumer on a topic, from its beginning.
+    /// What runs Kafka's console consumer on a topic, from its beginning; it prints headers, key and value.
     pub(super) fn console_consumer(&self, topic: &str) -> Command {
         let mut consumer = self.broker.java("org.apache.kafka.tools.consumer.ConsoleConsumer");
         consumer.args(["--bootstrap-server", &self.address(), "--topic", topic, "--from-beginning"]);
         consumer.args(["--isolation-level", "read_committed"]);
-        for property in ["print.partition=true", "print.headers=true", "print.key=true"] {
+        for property in ["print.headers=true", "print.key=true"] {
             consumer.args(["--formatter-property", property]);
         }
         consumer

@@ -149,6 +149,17 @@ async fn a_change_that_is_too_large_stops_the_flow_with_its_table_position_and_s
     database.execute("insert into shop values (3, 1, repeat('x', 250000))").await;
     let (code, message) = flow.fails("run", &["--until-idle"]).await;
     assert!(code == 1 && message.contains(&topic) && message.contains("max.message.bytes"), "{code}: {message}");
+
+    // Whatever came behind it waits, too, and keeps its place.
+    database.execute("update shop set n = 2").await;
+    let (grower, name) = (kafka.clone(), topic.clone());
+    broker(move || {
+        grower.set_topic(&name, "max.message.bytes", "500000");
+        grower
+    })
+    .await;
+    flow.drain().await;
+    assert_eq!(folded(&read(&kafka, &[&topic]).await), source(&database).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,9 +200,12 @@ async fn partitions_that_are_added_are_used_and_a_deleted_topic_is_created_again
         deleter
     })
     .await;
+    // Every row once more, so that the new topic leads to all of them.
     database.execute("insert into shop values (-1, 1, 'a')").await;
-    eventually_within(PATIENCE, "the row in the topic that was created again", || async {
-        read(&kafka, &[&topic]).await.iter().any(|message| message.key() == Some("{\"id\":-1}"))
+    database.execute("update shop set n = n + 1").await;
+    let expected = source(&database).await;
+    eventually_within(PATIENCE, "the rows in the topic that was created again", || async {
+        folded(&read(&kafka, &[&topic]).await) == expected
     })
     .await;
     signal(&run, "TERM");

@@ -22,6 +22,7 @@ mod network;
 mod outbox;
 mod refusals;
 mod registry;
+mod registry_faults;
 mod s3;
 mod s3_faults;
 mod seeded;

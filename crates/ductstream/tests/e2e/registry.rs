@@ -12,7 +12,7 @@ use crate::harness::{DUCTSTREAM, Flow};
 use crate::kafka::{broker, flow, shop};
 
 /// What a consumer with Confluent's deserializers makes of a topic: the messages, and the ids of the schemas of its values.
-async fn read(kafka: &Arc<Kafka>, registry: &str, format: &str, topic: &str) -> (Vec<Value>, Value) {
+pub(crate) async fn read(kafka: &Arc<Kafka>, registry: &str, format: &str, topic: &str) -> (Vec<Value>, Value) {
     let arguments = [kafka.address(), registry, format, topic].map(str::to_owned);
     let printed = tokio::task::spawn_blocking(move || {
         python::run(include_str!("registry.py"), &arguments.each_ref().map(String::as_str))
@@ -23,7 +23,7 @@ async fn read(kafka: &Arc<Kafka>, registry: &str, format: &str, topic: &str) -> 
     (lines, versions)
 }
 
-async fn registered(format: &str) -> (Arc<Kafka>, String, Flow, String, ductstream_testkit::postgres::TestDatabase) {
+pub(crate) async fn registered(format: &str) -> (Arc<Kafka>, String, Flow, String, ductstream_testkit::postgres::TestDatabase) {
     let kafka = broker(Kafka::shared).await;
     let registry = Registry::url().await;
     let database = shop(18).await;
