@@ -38,7 +38,11 @@ pub(super) struct Shape {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Place {
     /// Objects in a store behind S3's protocol, else files.
-    Lake { s3: bool, roll_age: Duration, roll_rows: Option<u64> },
+    Lake {
+        s3: bool,
+        roll_age: Duration,
+        roll_rows: Option<u64>,
+    },
     Topics(TopicsShape),
 }
 

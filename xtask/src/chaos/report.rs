@@ -68,7 +68,17 @@ impl Report {
     fn print_episodes(&self) {
         println!(
             "\n    {:>7} {:>6} {:>6} {:>12} {:>8} {:>7} {:>8} {:>6} {:>8} {:>8} {:>8}  flow",
-            "episode", "cycles", "starts", "transactions", "changes", "rows", "objects", "cuts", "messages", "repeated", "seconds"
+            "episode",
+            "cycles",
+            "starts",
+            "transactions",
+            "changes",
+            "rows",
+            "objects",
+            "cuts",
+            "messages",
+            "repeated",
+            "seconds"
         );
         for it in &self.episodes {
             let of = &it.comparison;

@@ -66,7 +66,8 @@ destinations:
 
     /// What arrived of each table, in their order.
     pub(super) fn arrived(&self, tables: &[Table], out: &Path) -> Result<Vec<(Arrived, Contents)>> {
-        let tables: Vec<_> = tables.iter().map(|table| json!({"topic": table.topic(), "columns": table.columns})).collect();
+        let tables: Vec<_> =
+            tables.iter().map(|table| json!({"topic": table.topic(), "columns": table.columns})).collect();
         let request = out.join("topics.json");
         std::fs::write(&request, serde_json::to_vec(&json!({"brokers": self.address(), "tables": tables}))?)?;
         let mut consumer = Command::new(python());

@@ -117,7 +117,6 @@ impl Flow {
     /// Runs until it ends by itself, and returns exit code and standard error.
     pub(crate) async fn fails(&self, command: &str, arguments: &[&str]) -> (i32, String) {
         let output = self.command(command, arguments).output().await.unwrap();
-        eprintln!("FAILS {:?} {}", output.status.code(), String::from_utf8_lossy(&output.stderr));
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 

@@ -23,7 +23,9 @@ pub(crate) async fn read(kafka: &Arc<Kafka>, registry: &str, format: &str, topic
     (lines, versions)
 }
 
-pub(crate) async fn registered(format: &str) -> (Arc<Kafka>, String, Flow, String, ductstream_testkit::postgres::TestDatabase) {
+pub(crate) async fn registered(
+    format: &str,
+) -> (Arc<Kafka>, String, Flow, String, ductstream_testkit::postgres::TestDatabase) {
     let kafka = broker(Kafka::shared).await;
     let registry = Registry::url().await;
     let database = shop(18).await;

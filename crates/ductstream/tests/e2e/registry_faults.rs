@@ -45,7 +45,9 @@ async fn a_schema_that_the_registry_refuses_stops_the_flow_and_every_change_arri
     for _ in 0..2 {
         let (code, message) = flow.fails("run", &["--until-idle"]).await;
         assert_eq!(code, 2, "{message}");
-        for part in ["BACKWARD", "does not fit version 1", "the flow's schema", "the registered schema", "undo the change"] {
+        for part in
+            ["BACKWARD", "does not fit version 1", "the flow's schema", "the registered schema", "undo the change"]
+        {
             assert!(message.contains(part), "{part}: {message}");
         }
     }
@@ -80,7 +82,8 @@ async fn a_registry_that_is_away_while_a_table_changes_holds_the_flow_up_and_the
     database.execute("update shop set n = 13").await;
     proxy.resume();
     let expected: BTreeMap<i64, Vec<Value>> = (1..=50).map(|id| (id, (0..=13).map(Value::from).collect())).collect();
-    eventually("every change", || async { history(&read(&kafka, &registry, "avro", &topic).await.0) == expected }).await;
+    eventually("every change", || async { history(&read(&kafka, &registry, "avro", &topic).await.0) == expected })
+        .await;
     signal(&run, "TERM");
     assert_eq!(run.wait().await.unwrap().code(), Some(0), "{}", flow.log());
 }
