@@ -106,13 +106,13 @@ impl Chaos {
             episodes: outcomes,
         };
         report.print(baseline.as_ref());
-        report.write(&self.left(true))?;
+        report.write(&root().join("target").join(self.name()).with_extension("json"))?;
         self.verdict(&report)
     }
 
     /// Plays the episodes, some at a time, and returns what came of them in order.
     fn play(&self, plan: &[Episode], programs: &Programs) -> Vec<Outcome> {
-        let directory = self.left(false).join(format!("seed-{}", self.seed));
+        let directory = root().join("target").join(self.name()).join(format!("seed-{}", self.seed));
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let lane = || {
             while let Some(episode) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -131,15 +131,12 @@ impl Chaos {
         outcomes
     }
 
-    /// Where a run leaves its report, and its evidence.
-    fn left(&self, report: bool) -> PathBuf {
-        let name = match (self.destination, report) {
-            (Destination::Files, true) => "chaos.json",
-            (Destination::Files, false) => "chaos",
-            (Destination::Kafka, true) => "chaos-kafka.json",
-            (Destination::Kafka, false) => "chaos-kafka",
-        };
-        root().join("target").join(name)
+    /// What a run leaves below `target`: a report, and a directory of evidence.
+    fn name(&self) -> &'static str {
+        match self.destination {
+            Destination::Files => "chaos",
+            Destination::Kafka => "chaos-kafka",
+        }
     }
 
     fn verdict(&self, report: &Report) -> Result<()> {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::ledger::files;
-use super::plan::Place as Destination;
+use super::plan::Place;
 use super::topics::Topics;
 
 const PREFIX: &str = "chaos/lake";
@@ -26,12 +26,12 @@ pub(super) enum Store {
 pub(super) struct S3 {
     process: Child,
     commands: ChildStdin,
-    at: Place,
+    at: Bucket,
 }
 
 /// What the server says of itself.
 #[derive(Debug, Deserialize)]
-struct Place {
+struct Bucket {
     endpoint: String,
     bucket: String,
     access_key: String,
@@ -41,11 +41,11 @@ struct Place {
 }
 
 impl Store {
-    pub(super) fn start(place: &Destination, s3_server: &Path, below: &Path) -> Result<Self> {
+    pub(super) fn start(place: &Place, s3_server: &Path, below: &Path) -> Result<Self> {
         match place {
-            Destination::Lake { s3: false, .. } => Ok(Self::Directory(below.join("lake"))),
-            Destination::Lake { s3: true, .. } => Self::s3(s3_server, below),
-            Destination::Topics(shape) => Ok(Self::Topics(Topics::start(shape)?)),
+            Place::Lake { s3: false, .. } => Ok(Self::Directory(below.join("lake"))),
+            Place::Lake { s3: true, .. } => Self::s3(s3_server, below),
+            Place::Topics(shape) => Ok(Self::Topics(Topics::start(shape)?)),
         }
     }
 
