@@ -20,6 +20,7 @@ mod failure;
 mod limits;
 mod names;
 mod position;
+mod producer;
 mod properties;
 mod send;
 mod settings;
