@@ -159,6 +159,9 @@ impl TableChunk {
     }
 }
 
+/// The prefix of the logical messages that keep a slot moving. They tell nothing.
+pub const HEARTBEAT_PREFIX: &str = "ductstream.heartbeat";
+
 /// A logical decoding message (`pg_logical_emit_message`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogicalMessage {
@@ -197,6 +200,13 @@ pub enum Barrier {
     },
     /// A logical decoding message.
     Message(LogicalMessage),
+}
+
+impl Barrier {
+    /// Whether it is a logical message before `position`.
+    pub fn is_before(&self, position: Position) -> bool {
+        matches!(self, Self::Message(message) if message.position < position)
+    }
 }
 
 /// The next `rows` records of the batch are the next `rows` records of chunk `chunk`.
@@ -245,7 +255,7 @@ impl ChangeBatch {
         self.records().next().map(|record| record.position())
     }
 
-    /// The same batch without its records before `position`. Barriers stay.
+    /// The same batch without its records and logical messages before `position`. Other barriers stay.
     #[must_use]
     pub fn since(&self, position: Position) -> Self {
         let skip: Vec<usize> =
@@ -261,7 +271,8 @@ impl ChangeBatch {
             }
         }
         let chunks = self.chunks.iter().zip(skip).map(|(chunk, row)| chunk.since_row(row)).collect();
-        Self { barriers: self.barriers.clone(), chunks, runs, end: self.end, end_time: self.end_time }
+        let barriers = self.barriers.iter().filter(|barrier| !barrier.is_before(position)).cloned().collect();
+        Self { barriers, chunks, runs, end: self.end, end_time: self.end_time }
     }
 
     /// The records in commit order across chunks.

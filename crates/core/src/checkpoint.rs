@@ -75,7 +75,7 @@ pub struct Checkpoint {
     /// What the flow created in the source.
     #[serde(default)]
     pub created: Created,
-    /// The publications that are streamed, sorted. An index inside a transaction counts what these publish, and means nothing under others.
+    /// The publications that are streamed, sorted, and what else is counted. An index inside a transaction counts what these publish, and means nothing under others.
     #[serde(default)]
     pub publications: Vec<String>,
 }

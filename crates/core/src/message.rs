@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Envelope, Result, TableChunk, TableSchema, WireFormat};
+use crate::{ChangeBatch, Envelope, Result, TableChunk, TableSchema, WireFormat};
 
 /// Encoded messages: one buffer, and where each message lies in it. Cleared and used again, so that a record costs no allocation.
 #[derive(Debug, Default)]
@@ -54,6 +54,17 @@ pub trait MessageCodec: Send + Sync {
 
     /// The media type of a message's value, such as `application/json`.
     fn content_type(&self) -> &'static str;
+
+    /// The batch with records of what the envelope tells beside rows, such as logical messages: records of tables that no source
+    /// has, for which [`encoder`](Self::encoder) makes encoders as for others. Most envelopes tell nothing.
+    fn announce(&self, batch: Arc<ChangeBatch>) -> Arc<ChangeBatch> {
+        batch
+    }
+
+    /// The topic of the records of `table`, when it is a table that no source has.
+    fn topic(&self, _table: &TableSchema) -> Option<String> {
+        None
+    }
 
     /// An encoder of messages to `topic` with records of one table at one schema version. With a schema registry, the schemas are
     /// registered when this returns, before the first message that needs them.

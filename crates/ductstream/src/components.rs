@@ -190,6 +190,7 @@ impl Components for FlowComponents {
     async fn source(&self) -> Result<Box<dyn Source>> {
         let SourceKind::Postgres(settings) = &self.flow.source;
         let source = PostgresSource::new(settings.clone(), self.flow.name.as_str());
+        let source = if tells_messages(&self.flow) { source.with_messages() } else { source };
         Ok(Box::new(match &self.spill {
             Some(spill) => source.spilling_to(spill.clone()),
             None => source,
@@ -233,6 +234,17 @@ fn messages_of(
 ) -> Result<Arc<dyn MessageCodec>> {
     let found = codecs.get(&message_shape(settings, codec)).cloned();
     found.ok_or_else(|| Error::bug("a Kafka destination whose messages nothing makes"))
+}
+
+/// Whether one of the flow's destinations tells logical messages: in the envelope `debezium`, where they have a topic.
+fn tells_messages(flow: &Flow) -> bool {
+    flow.destinations.iter().filter(|it| flow.wire(it).1 == Envelope::Debezium).any(|destination| {
+        match &destination.kind {
+            DestinationKind::Kafka(settings) => settings.mode == ductstream_kafka::MessageMode::Record,
+            DestinationKind::Stdout(_) => true,
+            _ => false,
+        }
+    })
 }
 
 /// What the messages of a Kafka destination are made of.

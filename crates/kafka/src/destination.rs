@@ -88,7 +88,7 @@ impl KafkaDestination {
             if run.writer.lock().knows(schema) {
                 continue;
             }
-            let topic = names.topic(&schema.table)?;
+            let topic = names.topic(&schema.table, codec.topic(schema))?;
             run.topics.ensure(&topic, &schema.table).await?;
             let encoder = codec.encoder(schema, &topic).await?;
             run.writer.lock().learn(schema, topic, encoder);
@@ -170,6 +170,7 @@ impl Destination for KafkaDestination {
     }
 
     async fn write(&mut self, batch: Arc<ChangeBatch>) -> Result<Accepted> {
+        let batch = self.codec.announce(batch);
         self.prepare(&batch).await?;
         let run = self.opened()?;
         run.connection.deliveries.durable().map_err(|error| run.connection.cause(error))?;

@@ -48,16 +48,18 @@ impl Names {
         Ok(Self { template, topics: settings.topics.clone() })
     }
 
-    /// The topic of a table.
+    /// The topic of a table: `named`, if the envelope names one, and `topics` does not.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the name is too long for a topic's.
-    pub(crate) fn topic(&self, table: &TableName) -> Result<String> {
+    pub(crate) fn topic(&self, table: &TableName, named: Option<String>) -> Result<String> {
         if let Some(topic) = self.topics.get(&table.to_string()) {
             return Ok(topic.clone());
         }
-        let topic = self.template.replace("{namespace}", &escaped(&table.namespace));
-        let topic = topic.replace("{table}", &escaped(&table.name));
+        let topic = named.unwrap_or_else(|| {
+            let topic = self.template.replace("{namespace}", &escaped(&table.namespace));
+            topic.replace("{table}", &escaped(&table.name))
+        });
         if is_topic(&topic) {
             return Ok(topic);
         }
@@ -112,8 +114,8 @@ mod tests {
     #[test]
     fn a_topic_is_the_prefix_and_the_template_unless_the_table_has_its_own() {
         let names = names(json!({"prefix": "shop.", "topics": {"public.orders": "orders"}}));
-        assert_eq!(names.topic(&TableName::new("public", "items")).unwrap(), "shop.public.items");
-        assert_eq!(names.topic(&TableName::new("public", "orders")).unwrap(), "orders");
+        assert_eq!(names.topic(&TableName::new("public", "items"), None).unwrap(), "shop.public.items");
+        assert_eq!(names.topic(&TableName::new("public", "orders"), None).unwrap(), "orders");
     }
 
     #[test]
@@ -129,14 +131,14 @@ mod tests {
             ("a", "tax_x"),
         ];
         let topics: BTreeSet<_> =
-            tables.iter().map(|(namespace, name)| names.topic(&TableName::new(*namespace, *name)).unwrap()).collect();
+            tables.iter().map(|(namespace, name)| names.topic(&TableName::new(*namespace, *name), None).unwrap()).collect();
         assert_eq!(topics.len(), tables.len());
         assert!(topics.contains("a.b_x20_c") && topics.contains("a.tax_x"), "{topics:?}");
     }
 
     #[test]
     fn a_name_that_is_too_long_is_refused_with_the_way_out() {
-        let error = names(json!({})).topic(&TableName::new("a", "é".repeat(63))).unwrap_err();
+        let error = names(json!({})).topic(&TableName::new("a", "é".repeat(63)), None).unwrap_err();
         assert!(error.report().contains("topics"), "{}", error.report());
     }
 }

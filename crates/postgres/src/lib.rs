@@ -28,5 +28,4 @@ mod standby;
 pub mod types;
 
 pub use in_progress::Spill;
-pub use monitor::HEARTBEAT_PREFIX;
 pub use open::{default_publication, default_slot};

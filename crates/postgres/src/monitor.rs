@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ductstream_core::{Error, Result};
+use ductstream_core::{Error, HEARTBEAT_PREFIX, Result};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
@@ -13,9 +13,6 @@ use crate::catalog::{relation, slot, timeline};
 use crate::connect::{Connection, Row};
 use crate::feedback::Shared;
 use crate::types::TypeCatalog;
-
-/// Prefix of the logical messages that keep a quiet slot moving.
-pub const HEARTBEAT_PREFIX: &str = "ductstream.heartbeat";
 
 /// How often the slot is looked at; also keeps the connection from being closed as idle.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);

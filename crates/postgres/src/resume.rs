@@ -109,17 +109,38 @@ pub(crate) fn within_history(checkpoint: Option<&Checkpoint>, wal_end: Lsn, in_r
     ))
 }
 
+/// Stands among the publications of a checkpoint when logical messages are counted, too. Longer than the name of a publication can be.
+pub(crate) const MESSAGES: &str = "logical messages (pg_logical_emit_message), which are of no publication";
+
+/// Refuses to go on inside a transaction with logical messages where they were not counted, or without them where they were.
+pub(crate) fn same_messages(checkpoint: Option<&Checkpoint>, wanted: bool) -> Result<()> {
+    let Some(checkpoint) = checkpoint else { return Ok(()) };
+    let inside = checkpoint.position.seq > 0 && !checkpoint.publications.is_empty();
+    let counted = checkpoint.publications.iter().any(|name| name == MESSAGES);
+    if !inside || counted == wanted {
+        return Ok(());
+    }
+    let (before, now) = if counted { ("with", "without") } else { ("without", "with") };
+    Err(Error::configuration(format!(
+        "the checkpoint at {} lies inside a transaction that was read {before} its logical messages, and the flow now asks for it {now} them",
+        checkpoint.position,
+    ))
+    .with_remedy("run the flow once more with the former envelopes of its destinations and --until-idle, then change them"))
+}
+
 /// Refuses to go on inside a transaction under other publications than those whose changes were counted.
 pub(crate) fn same_publications(checkpoint: Option<&Checkpoint>, wanted: &[String]) -> Result<()> {
     let Some(checkpoint) = checkpoint else { return Ok(()) };
     let inside = checkpoint.position.seq > 0 && !checkpoint.publications.is_empty();
-    if !inside || checkpoint.publications == wanted {
+    let counted: Vec<&str> =
+        checkpoint.publications.iter().map(String::as_str).filter(|name| *name != MESSAGES).collect();
+    if !inside || counted == wanted {
         return Ok(());
     }
     Err(Error::configuration(format!(
         "the checkpoint at {} lies inside a transaction as the publications {} send it, and the flow now asks for {}",
         checkpoint.position,
-        checkpoint.publications.join(", "),
+        counted.join(", "),
         wanted.join(", ")
     ))
     .with_remedy("run the flow once more with the former `source.publication` or `source.tables` and --until-idle, then change it"))
@@ -306,6 +327,21 @@ mod tests {
         assert!(within_history(Some(&at), Lsn(100), false).is_ok());
         assert_eq!(within_history(Some(&at), Lsn(99), false).unwrap_err().kind(), ErrorKind::Resync);
         assert_eq!(within_history(Some(&at), Lsn(99), true).unwrap_err().kind(), ErrorKind::Retry);
+    }
+
+    #[test]
+    fn logical_messages_come_and_go_between_transactions_only() {
+        let counted = |seq, names: &[&str]| Checkpoint {
+            publications: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..checkpoint(8, seq)
+        };
+        let (with, without) = (["a", MESSAGES], ["a"]);
+        assert!(same_messages(Some(&counted(3, &with)), true).is_ok());
+        assert!(same_messages(Some(&counted(0, &with)), false).is_ok());
+        assert!(same_messages(Some(&counted(3, &without)), false).is_ok());
+        assert!(same_messages(Some(&counted(3, &with)), false).unwrap_err().message().contains("with its logical"));
+        assert!(same_messages(Some(&counted(3, &without)), true).unwrap_err().message().contains("without its logical"));
+        assert!(same_publications(Some(&counted(3, &with)), &["a".into()]).is_ok());
     }
 
     #[test]

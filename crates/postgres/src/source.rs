@@ -19,6 +19,7 @@ use crate::inbound::{Frame, Inbound};
 use crate::monitor::{Answer, Lookup, Monitor};
 use crate::open::{Opened, Unfinished, open};
 use crate::pgoutput::Replication;
+use crate::resume::{MESSAGES, same_messages};
 use crate::settings::{Origin, SourceSettings};
 use crate::standby::Standby;
 
@@ -111,6 +112,22 @@ impl PostgresSource {
         self
     }
 
+    /// Delivers logical messages, and counts them in positions.
+    #[must_use]
+    pub fn with_messages(mut self) -> Self {
+        self.messages = true;
+        self
+    }
+
+    /// What the index inside a transaction counts the changes of.
+    fn counted(&self, publications: &[String]) -> Vec<String> {
+        let mut counted = sorted(publications);
+        if self.messages {
+            counted.push(MESSAGES.to_owned());
+        }
+        counted
+    }
+
     fn streaming(&mut self) -> Result<&mut Streaming> {
         match &mut self.state {
             State::Streaming(streaming) => Ok(streaming),
@@ -129,6 +146,7 @@ impl PostgresSource {
 #[async_trait]
 impl Source for PostgresSource {
     async fn open(&mut self, start: SourceStart) -> Result<SourceOpened> {
+        same_messages(start.checkpoint.as_ref(), self.messages)?;
         let opened = match open(&self.settings, &self.flow, self.temporary, start, &mut self.unfinished).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -143,7 +161,7 @@ impl Source for PostgresSource {
             position: opened.position,
             wal_end: opened.wal_end,
             created: opened.created.clone(),
-            publications: sorted(&opened.publications),
+            publications: self.counted(&opened.publications),
         };
         self.state = State::Opened(Box::new(opened));
         Ok(facts)

@@ -70,10 +70,9 @@ impl Delivery {
 
     async fn write(&mut self, in_flight: InFlight) -> Result<()> {
         let batch = &in_flight.batch;
-        let batch = match batch.first_position() {
-            Some(first) if first < self.from => Arc::new(batch.since(self.from)),
-            _ => batch.clone(),
-        };
+        let begins_before = batch.first_position().is_some_and(|first| first < self.from)
+            || batch.barriers.iter().any(|barrier| barrier.is_before(self.from));
+        let batch = if begins_before { Arc::new(batch.since(self.from)) } else { batch.clone() };
         let end = batch.end;
         if end < self.from {
             return Ok(());

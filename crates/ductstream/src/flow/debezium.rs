@@ -4,7 +4,7 @@ use super::problem::Problem;
 use super::tree::Node;
 
 /// Options, and what to do instead. A name that ends in a point stands for all that begin with it.
-const ELSEWHERE: [(&str, &str); 46] = [
+const ELSEWHERE: [(&str, &str); 45] = [
     ("name", "set the flow's `name`"),
     ("connector.class", LEAVE_OUT),
     ("tasks.max", LEAVE_OUT),
@@ -50,7 +50,6 @@ const ELSEWHERE: [(&str, &str); 46] = [
     ("value.converter.", CONVERTER),
     ("include.unknown.datatypes", "leave it out: every type is delivered"),
     ("provide.transaction.metadata", "leave it out: `transaction` is null"),
-    ("message.prefix.", "leave it out: logical messages are not delivered"),
     ("transforms", NONE),
     ("transforms.", NONE),
     ("converters", NONE),

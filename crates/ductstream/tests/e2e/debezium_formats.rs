@@ -12,7 +12,7 @@ use crate::debezium::{CHANGES, assert_headers, assert_payload, database, golden,
 use crate::harness::{Flow, Shape};
 use crate::kafka::broker;
 
-const TABLES: [&str; 4] = ["types", "t_toast", "t_full", "t_nopk"];
+const TOPICS: [&str; 5] = ["dbz.public.types", "dbz.public.t_toast", "dbz.public.t_full", "dbz.public.t_nopk", "dbz.message"];
 
 /// What Confluent's deserializers make of topics, message by message, and the schemas of each subject.
 async fn read(kafka: &Arc<Kafka>, registry: &str, format: &str, topics: &[String]) -> (Vec<Value>, Value) {
@@ -34,7 +34,9 @@ async fn events(format: &str) -> (Vec<Value>, BTreeMap<String, Vec<String>>) {
     let database = database().await;
     let shape = Shape { envelope: "debezium", source: "  special_values: \"null\"", ..Shape::default() };
     let prefix = kafka.prefix();
-    let settings = format!("prefix: \"{prefix}dbz.\", create_topics: {{partitions: 1}}");
+    // Other tests share the broker: their messages go elsewhere.
+    let messages = format!("topics: {{dbz.message: \"{prefix}dbz.message\"}}");
+    let settings = format!("prefix: \"{prefix}dbz.\", {messages}, create_topics: {{partitions: 1}}");
     let mut flow = Flow::new(&database, &shape).into_topics(kafka.address(), &settings);
     let section = "debezium:\n  topic.prefix: dbz\n  skipped.operations: none";
     flow.edit("format: json", &format!("format: {format}\nschema_registry: {{url: \"{registry}\"}}\n{section}"));
@@ -43,7 +45,7 @@ async fn events(format: &str) -> (Vec<Value>, BTreeMap<String, Vec<String>>) {
     database.execute(CHANGES).await;
     flow.drain().await;
 
-    let topics = TABLES.map(|table| format!("{prefix}dbz.public.{table}"));
+    let topics = TOPICS.map(|topic| format!("{prefix}{topic}"));
     let (mut messages, schemas) = read(&kafka, &registry, format, &topics).await;
     for message in &mut messages {
         message["topic"] = message["topic"].as_str().unwrap().strip_prefix(&prefix).unwrap().into();
@@ -57,8 +59,7 @@ async fn events(format: &str) -> (Vec<Value>, BTreeMap<String, Vec<String>>) {
 fn assert_golden(ours: &[Value]) {
     let theirs = golden();
     assert_eq!(ours.len(), theirs.len(), "{ours:#?}");
-    for table in TABLES {
-        let topic = format!("dbz.public.{table}");
+    for topic in TOPICS {
         let of_topic = |message: &&Value| message["topic"] == topic;
         let pairs = ours.iter().filter(of_topic).zip(theirs.iter().filter(of_topic));
         for (index, (ours, theirs)) in pairs.enumerate() {

@@ -75,6 +75,13 @@ impl Flow {
         self.document.split_once("destinations:\n").unwrap().1
     }
 
+    /// Replaces the whole flow file.
+    pub(crate) fn with_document(mut self, document: &str) -> Self {
+        self.document = document.to_owned();
+        std::fs::write(self.file(), document).unwrap();
+        self
+    }
+
     /// Replaces a piece of the flow file.
     pub(crate) fn edit(&mut self, from: &str, to: &str) {
         assert!(self.document.contains(from), "{from:?} is not in the flow file:\n{}", self.document);

@@ -7,6 +7,7 @@ mod dead_letter;
 mod debezium;
 mod debezium_columns;
 mod debezium_formats;
+mod debezium_migration;
 mod disk;
 mod examples;
 mod failover;

@@ -8,13 +8,13 @@ use arrow_schema::{DataType, Schema, SchemaRef};
 use ductstream_core::{Envelope, Error, Result, TableChunk, TableSchema};
 
 use super::Transform;
-use super::debezium::{Debezium, DebeziumTransform};
+use super::debezium::{Debezium, EventTransform};
 
 /// Makes the values of one table's records at one schema version: for formats that are written from rows, and for files, which have no
 /// keys.
 pub(crate) enum ValueTransform {
     Table(Transform),
-    Debezium(Box<DebeziumTransform>, SchemaRef),
+    Debezium(Box<EventTransform>, SchemaRef),
 }
 
 impl ValueTransform {
@@ -22,7 +22,7 @@ impl ValueTransform {
     pub(crate) fn new(envelope: Envelope, debezium: &Debezium, table: &Arc<TableSchema>) -> Result<Self> {
         match envelope {
             Envelope::Debezium => {
-                let transform = DebeziumTransform::new(debezium, table)?;
+                let transform = EventTransform::new(debezium, table)?;
                 let DataType::Struct(fields) = transform.value_field().data_type() else {
                     return Err(Error::bug("an event is no struct"));
                 };

@@ -9,12 +9,14 @@ use super::debezium::{MessageLines, ValueLines};
 use super::encoder::Lines;
 use super::plan::TablePlan;
 use crate::envelope::check_envelope;
-use crate::envelope::debezium::Debezium;
+use crate::envelope::debezium::{Announcer, Debezium};
 use crate::{JsonSettings, NumericJson};
 
 /// Writes batches as JSON lines in commit order across tables, uncompressed: for standard output and other streams.
 pub struct JsonLines {
     shape: Shape,
+    /// In the envelope `debezium`.
+    announcer: Option<Announcer>,
     plans: HashMap<TableName, (Arc<TableSchema>, Arc<Lines>)>,
 }
 
@@ -31,7 +33,7 @@ impl JsonLines {
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when the envelope does not exist yet.
     pub fn new(envelope: Envelope, settings: JsonSettings) -> Result<Self> {
         check_envelope(envelope)?;
-        Ok(Self { shape: Shape::Table(envelope, settings.numeric), plans: HashMap::new() })
+        Ok(Self { shape: Shape::Table(envelope, settings.numeric), announcer: None, plans: HashMap::new() })
     }
 
     /// Lines of the values of the envelope `debezium`, or of whole messages: topic, key, headers and value.
@@ -40,7 +42,8 @@ impl JsonLines {
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when a setting is out of range.
     pub fn debezium(debezium: Debezium, messages: bool) -> Result<Self> {
         debezium.settings.validate()?;
-        Ok(Self { shape: Shape::Debezium(Box::new(debezium), messages), plans: HashMap::new() })
+        let announcer = Some(Announcer::new(&debezium)?);
+        Ok(Self { shape: Shape::Debezium(Box::new(debezium), messages), announcer, plans: HashMap::new() })
     }
 
     /// Appends a line per record of `batch` to `out`.
@@ -48,6 +51,8 @@ impl JsonLines {
     /// # Errors
     /// [`ErrorKind::Configuration`](ductstream_core::ErrorKind::Configuration) when JSON in this envelope cannot hold a table.
     pub fn append(&mut self, batch: &ChangeBatch, out: &mut Vec<u8>) -> Result<()> {
+        let announced = self.announcer.as_ref().and_then(|announcer| announcer.announce(batch));
+        let batch = announced.as_ref().unwrap_or(batch);
         let plans = batch.chunks.iter().map(|chunk| self.plan(&chunk.schema)).collect::<Result<Vec<_>>>()?;
         let mut next = vec![0; plans.len()];
         for run in &batch.runs {

@@ -13,7 +13,7 @@ use super::kind::Kind;
 use super::text::push_string;
 use super::values::Values;
 use crate::envelope::ValueTransform;
-use crate::envelope::debezium::{Debezium, connect};
+use crate::envelope::debezium::{Debezium, connect, topic};
 use crate::message::EventMessages;
 use crate::rows::RowEncoder;
 use crate::{JsonCompression, JsonSettings, NumericJson, WireSettings};
@@ -93,7 +93,7 @@ pub(super) struct MessageLines {
 
 impl MessageLines {
     pub(super) fn compile(debezium: &Debezium, table: &Arc<TableSchema>) -> Result<Self> {
-        let topic = format!("{}.{}", debezium.prefix(), table.table);
+        let topic = topic(table).unwrap_or_else(|| format!("{}.{}", debezium.prefix(), table.table));
         let settings = WireSettings { debezium: debezium.clone(), ..WireSettings::default() };
         Ok(Self { table: table.clone(), topic, messages: EventMessages::json(&settings, table)? })
     }

@@ -8,14 +8,14 @@ use arrow_schema::{DataType, Field, Schema};
 use arrow_select::take::take_record_batch;
 use async_trait::async_trait;
 use ductstream_core::{
-    Envelope, Error, MessageCodec, MessageEncoder, MessageSpan, Messages, Result, TableChunk, TableSchema, WireFormat,
+    ChangeBatch, Envelope, Error, MessageCodec, MessageEncoder, MessageSpan, Messages, Result, TableChunk, TableSchema, WireFormat,
 };
 
 use super::record::Parts;
 use super::{MessageMode, content_type};
 use crate::avro::connect::{connect_schema, record_name};
 use crate::avro::rows::AvroRows;
-use crate::envelope::debezium::{DebeziumTransform, Kind};
+use crate::envelope::debezium::{Announcer, EventTransform, Kind, topic};
 use crate::json::Documents;
 use crate::proto::connect::connect_proto;
 use crate::proto::rows::ProtoRows;
@@ -34,6 +34,7 @@ pub(super) struct DebeziumCodec {
     format: WireFormat,
     settings: WireSettings,
     registry: Option<Arc<dyn SchemaRegistrar>>,
+    announcer: Announcer,
 }
 
 impl DebeziumCodec {
@@ -50,7 +51,8 @@ impl DebeziumCodec {
                 Err(Error::configuration(message).with_remedy(remedy))
             }
             WireFormat::Json | WireFormat::Avro | WireFormat::Proto => {
-                Ok(Self { format, settings: settings.clone(), registry })
+                let announcer = Announcer::new(&settings.debezium)?;
+                Ok(Self { format, settings: settings.clone(), registry, announcer })
             }
             WireFormat::Arrow | WireFormat::Parquet => {
                 let message = format!("format {format} has no messages of one record");
@@ -100,8 +102,16 @@ impl MessageCodec for DebeziumCodec {
         content_type(self.format, MessageMode::Record)
     }
 
+    fn announce(&self, batch: Arc<ChangeBatch>) -> Arc<ChangeBatch> {
+        self.announcer.announce(&batch).map_or(batch, Arc::new)
+    }
+
+    fn topic(&self, table: &TableSchema) -> Option<String> {
+        topic(table)
+    }
+
     async fn encoder(&self, schema: &Arc<TableSchema>, topic: &str) -> Result<Box<dyn MessageEncoder>> {
-        let transform = DebeziumTransform::new(&self.settings.debezium, schema)?;
+        let transform = EventTransform::new(&self.settings.debezium, schema)?;
         let of_table = |error: Error| error.context(format_args!("table {}", schema.table));
         let values = self.rows(transform.value_field(), topic, false).await.map_err(of_table)?;
         let keys = match transform.key_field() {
@@ -122,7 +132,7 @@ fn header_encoder(field: &Field, format: WireFormat, settings: &WireSettings) ->
 
 /// Writes the events of one table at one schema version as messages.
 pub(crate) struct EventMessages {
-    transform: DebeziumTransform,
+    transform: EventTransform,
     values: Box<dyn RowEncoder>,
     /// `None` of a table without primary key.
     keys: Option<KeyEncoders>,
@@ -136,7 +146,7 @@ struct KeyEncoders {
 impl EventMessages {
     /// JSON messages.
     pub(crate) fn json(settings: &WireSettings, table: &Arc<TableSchema>) -> Result<Self> {
-        let transform = DebeziumTransform::new(&settings.debezium, table)?;
+        let transform = EventTransform::new(&settings.debezium, table)?;
         let schemas = settings.debezium.settings.schemas_enable;
         let values = Box::new(Documents::compile(transform.value_field(), schemas)?);
         let key = |field| -> Result<Box<dyn RowEncoder>> { Ok(Box::new(Documents::compile(field, schemas)?)) };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use ductstream_core::{
-    Envelope, MessageCodec, MessageEncoder, MessageSpan, Messages, Position, Result, TableChunk, TableName,
+    ChangeBatch, Envelope, MessageCodec, MessageEncoder, MessageSpan, Messages, Position, Result, TableChunk, TableName,
     TableSchema, WireFormat,
 };
 use parking_lot::Mutex;
@@ -75,6 +75,14 @@ impl MessageCodec for SharedMessages {
 
     fn content_type(&self) -> &'static str {
         self.codec.content_type()
+    }
+
+    fn announce(&self, batch: Arc<ChangeBatch>) -> Arc<ChangeBatch> {
+        self.codec.announce(batch)
+    }
+
+    fn topic(&self, table: &TableSchema) -> Option<String> {
+        self.codec.topic(table)
     }
 
     async fn encoder(&self, schema: &Arc<TableSchema>, topic: &str) -> Result<Box<dyn MessageEncoder>> {

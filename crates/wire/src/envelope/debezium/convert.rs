@@ -198,7 +198,7 @@ fn decimal_texts(scale: i8) -> Convert {
     })
 }
 
-fn bytes_column(mode: BinaryHandling) -> (Connect, Convert) {
+pub(super) fn bytes_column(mode: BinaryHandling) -> (Connect, Convert) {
     match mode {
         BinaryHandling::Bytes => plain(DataType::Binary),
         _ => (Connect::plain(DataType::Utf8), text::bytes(mode)),

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Read,
     Truncate,
     Tombstone,
+    /// A logical message.
+    Message,
 }
 
 impl Event {
@@ -36,6 +38,7 @@ impl Event {
             Kind::Delete => Some("d"),
             Kind::Read => Some("r"),
             Kind::Truncate => Some("t"),
+            Kind::Message => Some("m"),
             Kind::Tombstone => None,
         }
     }

@@ -1,7 +1,8 @@
 //! The envelope `debezium`: the events that Debezium's PostgreSQL connector emits, as Arrow structs.
 //!
 //! A record becomes events: an insert `c`, an update `u`, a delete `d` and a tombstone, a row of a snapshot `r`, a truncate `t`; an update
-//! that changes the key a delete of the old key, a tombstone and a create of the new one.
+//! that changes the key a delete of the old key, a tombstone and a create of the new one. Logical messages are events `m` of a topic of
+//! their own: what comes as barriers becomes records of a table that no source has.
 //!
 //! [`DebeziumTransform`] makes a key and a value for each event. Their Arrow fields carry their Connect types (see [`connect`]), so that
 //! an encoder of any format can write the schema that Debezium's users know.
@@ -9,6 +10,7 @@
 //! Debezium leaves out what it has no type for. Here, composites, multiranges, geometric types but `point`, `tsquery`, `pg_lsn` and
 //! every other type are strings, as PostgreSQL prints them.
 
+mod announce;
 mod bits;
 pub mod connect;
 mod convert;
@@ -17,6 +19,8 @@ mod default;
 mod events;
 mod fill;
 mod geometry;
+mod messages;
+mod prefixes;
 mod settings;
 mod source;
 mod temporal;
@@ -24,7 +28,7 @@ mod text;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{
@@ -51,6 +55,7 @@ use convert::{Converted, failed};
 use events::Event;
 use source::Origin;
 
+pub(crate) use announce::{Announcer, EventTransform, topic};
 pub(crate) use events::Kind;
 
 /// The `debezium` section of a flow, and what the flow's other sections say that belongs to it.
@@ -143,7 +148,7 @@ impl DebeziumTransform {
         let row = Connect::plain(fields(&mut (0..columns.len()))).with(NAME, name("Value"));
         let value =
             Connect::plain(DataType::Struct(value_fields(&row))).with(NAME, name("Envelope")).with(VERSION, "2");
-        let origin = Origin { prefix: debezium.prefix().to_owned(), database: debezium.database.clone() };
+        let origin = Origin::of(debezium);
         let (key_field, value_field) = (key_type.field("key", false), value.field("value", false));
         Ok(Self { table: table.clone(), settings, origin, columns, key, key_field, value_field })
     }
@@ -243,7 +248,7 @@ impl DebeziumTransform {
             Some(before) => self.image(before, events, rows.len(), &has_before)?,
             None => new_null_array(fields[0].data_type(), events.len()),
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (now, table) = (now(), &self.table.table);
         let time = |value: u128| -> ArrayRef {
             Arc::new(Int64Array::from_value(i64::try_from(value).unwrap_or(i64::MAX), events.len()))
         };
@@ -251,7 +256,7 @@ impl DebeziumTransform {
         let columns: Vec<ArrayRef> = vec![
             before,
             self.image(after, events, rows.len(), &|event| event.has_after())?,
-            self.origin.column(&self.table, rows, events, &fields[2])?,
+            self.origin.column((&table.namespace, &table.name), rows, events, &fields[2])?,
             new_null_array(fields[3].data_type(), events.len()),
             Arc::new(StringArray::from_iter_values(ops)),
             time(now.as_millis()),
@@ -284,6 +289,11 @@ impl DebeziumTransform {
         let present = NullBuffer::new(BooleanBuffer::collect_bool(events.len(), |index| present(&events[index])));
         Ok(Arc::new(StructArray::try_new(fields, columns, Some(present))?))
     }
+}
+
+/// The time since 1970-01-01 UTC.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The members of a value; `row` is the table's own.

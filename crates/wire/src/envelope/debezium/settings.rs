@@ -4,6 +4,8 @@ use ductstream_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::prefixes::Prefixes;
+
 /// The `debezium` section of a flow, used by the envelope of that name. The options are those of Debezium's PostgreSQL connector, under
 /// its names, with its values and its defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +45,13 @@ pub struct DebeziumSettings {
     /// Debezium's `hex:` is refused.
     #[serde(rename = "unavailable.value.placeholder")]
     pub unavailable_value_placeholder: String,
+    /// Which logical messages (`pg_logical_emit_message`) are told, by their prefixes: regular expressions, separated by commas, that fit the
+    /// whole prefix in upper or lower case. All by default.
+    #[serde(rename = "message.prefix.include.list")]
+    pub message_prefix_include: Option<String>,
+    /// Which logical messages are not told; instead of `message.prefix.include.list`.
+    #[serde(rename = "message.prefix.exclude.list")]
+    pub message_prefix_exclude: Option<String>,
     /// What becomes of characters of schema names that Avro does not allow.
     #[serde(rename = "schema.name.adjustment.mode")]
     pub schema_name_adjustment: NameAdjustment,
@@ -62,6 +71,8 @@ impl Default for DebeziumSettings {
             tombstones_on_delete: true,
             skipped_operations: SkippedOperations::default(),
             unavailable_value_placeholder: "__debezium_unavailable_value".to_owned(),
+            message_prefix_include: None,
+            message_prefix_exclude: None,
             schema_name_adjustment: NameAdjustment::default(),
         }
     }
@@ -84,7 +95,12 @@ impl DebeziumSettings {
             let message = "unavailable.value.placeholder begins with hex:, which Debezium reads as octets";
             return Err(Error::configuration(message).with_remedy("write it as the text that the octets stand for"));
         }
-        Ok(())
+        self.prefixes().map(|_| ())
+    }
+
+    /// The logical messages that are told.
+    pub(super) fn prefixes(&self) -> Result<Prefixes> {
+        Prefixes::new(self.message_prefix_include.as_deref(), self.message_prefix_exclude.as_deref())
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, StringArray, StructArray, new_null_array};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
-use ductstream_core::TableSchema;
 
 use super::connect::{Connect, DEFAULT};
+use super::Debezium;
 use super::events::Event;
 use crate::envelope::rows::Rows;
 
@@ -61,11 +61,15 @@ pub(super) struct Origin {
 }
 
 impl Origin {
+    pub(super) fn of(debezium: &Debezium) -> Self {
+        Self { prefix: debezium.prefix().to_owned(), database: debezium.database.clone() }
+    }
+
     /// The block of each of `events`. `lsn` is that of the commit, and `sequence` the commit's LSN and the index of the change in its
     /// transaction, which order all changes; a change's own LSN does not.
     pub(super) fn column(
         &self,
-        table: &TableSchema,
+        (namespace, table): (&str, &str),
         rows: &Rows<'_>,
         events: &[Event],
         field: &FieldRef,
@@ -82,6 +86,8 @@ impl Origin {
             let position = rows.position(event.row);
             format!("[\"{}\",\"{}\"]", position.commit_lsn.0, position.seq)
         };
+        // A message may stand outside of a transaction.
+        let xid = |event: &Event| Some(rows.xid(event.row)).filter(|xid| *xid != 0).map(i64::from);
         let snapshot = |event: &Event| if event.is_load() { "true" } else { "false" };
         let columns: Vec<ArrayRef> = vec![
             text(env!("CARGO_PKG_VERSION")),
@@ -93,9 +99,9 @@ impl Origin {
             Arc::new(StringArray::from_iter_values(events.iter().map(sequence))),
             longs(&|event| rows.commit_time(event.row)),
             longs(&|event| rows.commit_time(event.row).saturating_mul(1000)),
-            text(&table.table.namespace),
-            text(&table.table.name),
-            longs(&|event| i64::from(rows.xid(event.row))),
+            text(namespace),
+            text(table),
+            Arc::new(events.iter().map(xid).collect::<Int64Array>()),
             longs(&lsn),
             new_null_array(&DataType::Int64, events.len()),
             new_null_array(&DataType::Utf8, events.len()),
