@@ -23,7 +23,9 @@ mod table;
 mod timeline;
 mod units;
 
-pub use batch::{Barrier, ChangeBatch, HEARTBEAT_PREFIX, LogicalMessage, OldImage, Op, Record, Run, TableChunk, Unchanged};
+pub use batch::{
+    Barrier, ChangeBatch, HEARTBEAT_PREFIX, LogicalMessage, OldImage, Op, Record, Run, TableChunk, Unchanged,
+};
 pub use checkpoint::{Checkpoint, CheckpointStore, Created, DestinationCheckpoint, SchemaRecord, SourceIdentity};
 pub use codec::{Codec, Envelope, ObjectEncoder, WireFormat};
 pub use destination::{Accepted, Capabilities, Destination, DestinationStart, DestinationStatus, Durable, Queued};

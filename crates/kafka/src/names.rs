@@ -130,8 +130,10 @@ mod tests {
             ("a", "é"),
             ("a", "tax_x"),
         ];
-        let topics: BTreeSet<_> =
-            tables.iter().map(|(namespace, name)| names.topic(&TableName::new(*namespace, *name), None).unwrap()).collect();
+        let topics: BTreeSet<_> = tables
+            .iter()
+            .map(|(namespace, name)| names.topic(&TableName::new(*namespace, *name), None).unwrap())
+            .collect();
         assert_eq!(topics.len(), tables.len());
         assert!(topics.contains("a.b_x20_c") && topics.contains("a.tax_x"), "{topics:?}");
     }

@@ -340,7 +340,9 @@ mod tests {
         assert!(same_messages(Some(&counted(0, &with)), false).is_ok());
         assert!(same_messages(Some(&counted(3, &without)), false).is_ok());
         assert!(same_messages(Some(&counted(3, &with)), false).unwrap_err().message().contains("with its logical"));
-        assert!(same_messages(Some(&counted(3, &without)), true).unwrap_err().message().contains("without its logical"));
+        assert!(
+            same_messages(Some(&counted(3, &without)), true).unwrap_err().message().contains("without its logical")
+        );
         assert!(same_publications(Some(&counted(3, &with)), &["a".into()]).is_ok());
     }
 

@@ -135,7 +135,10 @@ async fn debezium_s_events_are_read_by_the_schemas_that_connect_would_register()
         let schema = schema_id(&inserted).map(|id| registry.schema(id));
         let found = printed(inserted, &Options { format: None, schema, is_framed: true });
         let found: serde_json::Value = serde_json::from_str(&found).unwrap();
-        assert_eq!((&found["op"], &found["after"]["id"], &found["source"]["table"]), (&"c".into(), &1.into(), &"orders".into()));
+        assert_eq!(
+            (&found["op"], &found["after"]["id"], &found["source"]["table"]),
+            (&"c".into(), &1.into(), &"orders".into())
+        );
         assert_eq!(found["after"]["note"], "a\n\"b\"", "{format}");
     }
 }

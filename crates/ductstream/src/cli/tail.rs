@@ -4,7 +4,9 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 use clap::Args;
-use ductstream_core::{Barrier, ChangeBatch, Envelope, Error, HEARTBEAT_PREFIX, Result, Source, SourceStart, TableName};
+use ductstream_core::{
+    Barrier, ChangeBatch, Envelope, Error, HEARTBEAT_PREFIX, Result, Source, SourceStart, TableName,
+};
 use ductstream_postgres::catalog::table::Table;
 use ductstream_postgres::catalog::{pattern, publication, table};
 use ductstream_postgres::connect::Connection;

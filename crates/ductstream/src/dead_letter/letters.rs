@@ -62,9 +62,10 @@ impl Letters {
             }
             Some(kind) => match (object_store(kind), kind, &flow.dead_letters.topic) {
                 (Some(settings), ..) => documents(&settings, format!("{DIRECTORY}/{name}"))?,
-                (None, DestinationKind::Kafka(kafka), Some(topic)) => {
-                    Place::Topic(Box::new(TopicLog::new(kafka.clone(), topic)), format!("topic {topic} of {}", kafka.place()))
-                }
+                (None, DestinationKind::Kafka(kafka), Some(topic)) => Place::Topic(
+                    Box::new(TopicLog::new(kafka.clone(), topic)),
+                    format!("topic {topic} of {}", kafka.place()),
+                ),
                 _ => return Err(Error::bug("the flow's dead letters have no place")),
             },
         };

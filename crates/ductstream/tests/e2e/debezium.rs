@@ -201,7 +201,8 @@ async fn logical_messages_are_told_in_order_unless_their_prefix_is_excluded() {
             json!(["dbz.message", {"prefix": "outbox"}, "m", ""]),
         ]
     );
-    let (first, message, last) = (&ours[0]["value"]["source"], &ours[1]["value"]["source"], &ours[3]["value"]["source"]);
+    let (first, message, last) =
+        (&ours[0]["value"]["source"], &ours[1]["value"]["source"], &ours[3]["value"]["source"]);
     assert_eq!((&message["txId"], &message["ts_us"]), (&first["txId"], &first["ts_us"]));
     assert_eq!((&message["lsn"], &message["table"]), (&first["lsn"], &json!("")));
     assert_eq!(last["txId"], Value::Null);

@@ -12,7 +12,8 @@ use crate::debezium::{CHANGES, assert_headers, assert_payload, database, golden,
 use crate::harness::{Flow, Shape};
 use crate::kafka::broker;
 
-const TOPICS: [&str; 5] = ["dbz.public.types", "dbz.public.t_toast", "dbz.public.t_full", "dbz.public.t_nopk", "dbz.message"];
+const TOPICS: [&str; 5] =
+    ["dbz.public.types", "dbz.public.t_toast", "dbz.public.t_full", "dbz.public.t_nopk", "dbz.message"];
 
 /// What Confluent's deserializers make of topics, message by message, and the schemas of each subject.
 async fn read(kafka: &Arc<Kafka>, registry: &str, format: &str, topics: &[String]) -> (Vec<Value>, Value) {

@@ -30,9 +30,8 @@ assert producer.flush(30) == 0
 /// What the topics of the tables hold from the time of Debezium, without Connect schemas.
 async fn deliver_by_debezium(kafka: &Arc<Kafka>, prefix: &str) {
     let text = |document: &Value| document.get("payload").map(Value::to_string);
-    let messages = golden().into_iter().filter(|event| {
-        TABLES.iter().any(|table| event["topic"] == format!("dbz.public.{table}"))
-    });
+    let messages =
+        golden().into_iter().filter(|event| TABLES.iter().any(|table| event["topic"] == format!("dbz.public.{table}")));
     let mut arguments = vec![kafka.address().to_owned()];
     arguments.extend(messages.map(|event| {
         let topic = format!("{prefix}{}", event["topic"].as_str().unwrap());

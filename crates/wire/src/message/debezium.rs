@@ -8,7 +8,8 @@ use arrow_schema::{DataType, Field, Schema};
 use arrow_select::take::take_record_batch;
 use async_trait::async_trait;
 use ductstream_core::{
-    ChangeBatch, Envelope, Error, MessageCodec, MessageEncoder, MessageSpan, Messages, Result, TableChunk, TableSchema, WireFormat,
+    ChangeBatch, Envelope, Error, MessageCodec, MessageEncoder, MessageSpan, Messages, Result, TableChunk, TableSchema,
+    WireFormat,
 };
 
 use super::record::Parts;

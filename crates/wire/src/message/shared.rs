@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use ductstream_core::{
-    ChangeBatch, Envelope, MessageCodec, MessageEncoder, MessageSpan, Messages, Position, Result, TableChunk, TableName,
-    TableSchema, WireFormat,
+    ChangeBatch, Envelope, MessageCodec, MessageEncoder, MessageSpan, Messages, Position, Result, TableChunk,
+    TableName, TableSchema, WireFormat,
 };
 use parking_lot::Mutex;
 

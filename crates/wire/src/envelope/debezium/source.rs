@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, StringArray, StructArray, new_null_array};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
-use super::connect::{Connect, DEFAULT};
 use super::Debezium;
+use super::connect::{Connect, DEFAULT};
 use super::events::Event;
 use crate::envelope::rows::Rows;
 
