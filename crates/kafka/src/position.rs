@@ -62,8 +62,6 @@ impl Keeper {
         client.set("group.id", format!("ductstream.{}.{}", self.flow, self.destination));
         client.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
         client.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
-        // It would warn of each property that only a producer has.
-        client.set("log.configuration.warnings", "false");
         let callbacks = ReaderCallbacks(connection.tokens.clone());
         let consumer: Reader = client.create_with_context(callbacks).map_err(explain)?;
         // Serves the callback by which a token is asked for.

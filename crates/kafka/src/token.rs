@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use rdkafka::admin::AdminClient;
 use rdkafka::bindings;
 use rdkafka::client::{ClientContext, DefaultClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -101,6 +102,11 @@ impl ClientContext for ReaderCallbacks {
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, BoxError> {
         generate(self.0.as_ref())
+    }
+
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Such as a warning of each property that only a producer has.
+        tracing::debug!(target: "librdkafka", facility, "{message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
