@@ -4,7 +4,7 @@ mod agreement;
 mod live;
 mod topics;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -128,13 +128,20 @@ source:
             println!("    {line}");
         }
         say("ductstream run quickstart-out/shop.yaml");
-        let mut flow = Running(self.run_command().spawn().context("starting ductstream")?);
+        let mut command = self.run_command();
+        if let Place::Topics(_) = &self.place {
+            let log = self.out.join("ductstream.log");
+            println!("    its log is {}", log.display());
+            // In a terminal its status would be drawn over the messages.
+            command.stderr(File::create(log)?);
+        }
+        let mut flow = Running(command.spawn().context("starting ductstream")?);
         self.wait_for_slot(&mut flow)?;
         self.postgres.query(DATABASE, STOCK)?;
         if let Place::Topics(topics) = &self.place {
             live::show(topics, &self.postgres, DATABASE, &self.out)?;
+            say(format!("the shop is busy for {seconds} seconds"));
         }
-        say(format!("the shop is busy for {seconds} seconds"));
         self.be_busy(seconds)?;
         say("stopping it with SIGTERM: it drains what it has read, stores its checkpoint and exits with 0");
         flow.terminate()?;
