@@ -76,7 +76,7 @@ pub(crate) const ROOM_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long librdkafka gathers messages into one request. It has one request of a partition on its way at a time, and while older messages
 /// than this wait for that one, its thread does not sleep but spins.
-pub(crate) const LINGER_MS: u32 = 10;
+pub(crate) const LINGER_MS: u32 = 2;
 
 /// What is written with fewer messages than this is sent at once: the source has no backlog.
 pub(crate) const FEW_MESSAGES: usize = 256;
@@ -96,7 +96,7 @@ pub(crate) const LOG_MESSAGE_BYTES: u64 = 96 << 20;
 /// The longest name of a topic.
 pub(crate) const TOPIC_NAME_BYTES: usize = 249;
 
-const _: () = assert!((HURRY_MS as u32) < LINGER_MS && FEW_MESSAGES < BATCH_MESSAGES as usize);
+const _: () = assert!((HURRY_MS as u32) <= LINGER_MS && FEW_MESSAGES < BATCH_MESSAGES as usize);
 const _: () = assert!(MEMORY_BYTES > 4 * MESSAGE_BYTES);
 const _: () = assert!(TRANSACTION_BYTES < TRANSACTION_LIMIT_BYTES && NEAR_THE_END < FAR_FROM_THE_END);
 const _: () = assert!(TRANSACTION_DELIVERY_TIMEOUT.as_secs() + TRANSACTION_GRACE.as_secs() < 900);
