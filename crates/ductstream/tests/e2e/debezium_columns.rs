@@ -187,7 +187,7 @@ async fn every_value_of_every_option_writes_columns_in_its_own_way() {
         let section: String = modes.iter().map(|mode| format!("  {}: {}\n", mode.option, mode.value)).collect();
         let database = database(SCHEMA).await;
         // When: a row is inserted.
-        let events = messages_of(&database, CHANGES, &section, "error").await;
+        let events = messages_of(&database, &[CHANGES], &section, "error").await;
         // Then: its columns are as the option says.
         for mode in modes {
             for (name, value, kind, semantic) in &mode.columns {
@@ -235,7 +235,7 @@ async fn schemas_say_what_columns_are_declared_to_be() {
         insert into later values (1)";
 
     // When: rows come and go.
-    let events = messages_of(&database, changes, "  topic.prefix: dbz\n", "error").await;
+    let events = messages_of(&database, &[changes], "  topic.prefix: dbz\n", "error").await;
 
     // Then: columns are optional, have labels and defaults as they are declared; what has to be computed is no default.
     let said = |event: usize, name: &str| {

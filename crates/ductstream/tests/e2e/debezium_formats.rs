@@ -8,7 +8,7 @@ use ductstream_testkit::python;
 use ductstream_testkit::registry::Registry;
 use serde_json::{Value, json};
 
-use crate::debezium::{CHANGES, assert_headers, assert_payload, database, golden, rescued};
+use crate::debezium::{assert_headers, assert_payload, changes, database, golden, rescued};
 use crate::harness::{Flow, Shape};
 use crate::kafka::broker;
 
@@ -43,7 +43,9 @@ async fn events(format: &str) -> (Vec<Value>, BTreeMap<String, Vec<String>>) {
     flow.edit("format: json", &format!("format: {format}\nschema_registry: {{url: \"{registry}\"}}\n{section}"));
     flow.edit("  tables: [\"public.*\"]", "  publication: types_pub");
     flow.create().await;
-    database.execute(CHANGES).await;
+    for change in changes() {
+        database.execute(change).await;
+    }
     flow.drain().await;
 
     let topics = TOPICS.map(|topic| format!("{prefix}{topic}"));

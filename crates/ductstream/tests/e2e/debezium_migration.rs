@@ -8,7 +8,7 @@ use ductstream_testkit::postgres::TestDatabase;
 use ductstream_testkit::python;
 use serde_json::Value;
 
-use crate::debezium::{CHANGES, database, golden};
+use crate::debezium::{changes, database, golden};
 use crate::harness::{Flow, Shape};
 use crate::kafka::{broker, read};
 
@@ -101,7 +101,9 @@ async fn a_consumer_of_debezium_reads_on_when_the_page_was_followed() {
     let (prefix, database) = (kafka.prefix(), database().await);
     let debezium = format!("debezium_{}", database.name());
     database.execute(&format!("select pg_create_logical_replication_slot('{debezium}', 'pgoutput')")).await;
-    database.execute(CHANGES).await;
+    for change in changes() {
+        database.execute(change).await;
+    }
     for table in TABLES {
         kafka.create_topic(&format!("{prefix}dbz.public.{table}"), 1, &[]);
     }
