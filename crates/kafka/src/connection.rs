@@ -7,15 +7,17 @@ use ductstream_core::{Error, Result};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::Producer as _;
+use rdkafka::producer::{Producer as _, ThreadedProducer};
 
 use crate::deliveries::{Callbacks, Deliveries};
 use crate::failure::{explain, explain_error, is_final};
 use crate::limits;
-use crate::producer::Producer;
 use crate::properties;
 use crate::settings::KafkaSettings;
 use crate::token::Tokens;
+
+/// The producer, with a thread of its own for its callbacks.
+pub(crate) type Producer = ThreadedProducer<Callbacks>;
 
 /// A cluster that answers.
 pub(crate) struct Connection {
@@ -42,7 +44,11 @@ impl Connection {
         let tokens = Tokens::new(settings.sasl.as_ref());
         let callbacks = Callbacks { deliveries: deliveries.clone(), tokens: tokens.clone() };
         let properties = properties::transactional(client.clone(), settings, transactional_id);
-        let producer = Producer::new(&properties, callbacks, &place)?;
+        let producer = properties.create_with_context(callbacks).map_err(|error| {
+            // Such as a certificate that cannot be read: librdkafka names the file.
+            Error::configuration(format!("cannot make a client for {place}: {error}"))
+                .with_remedy("correct the settings of the destination")
+        })?;
         let connection = Self { place, client, producer, deliveries, tokens };
         let cluster = connection.cluster()?;
         if transactional_id.is_some() {

@@ -15,7 +15,6 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::connection::Connection;
 use crate::names::Names;
 use crate::position::Keeper;
-use crate::properties;
 use crate::send::Sender;
 use crate::settings::{ExactlyOnce, ExactlyOnceSettings, KafkaSettings};
 use crate::topics::Topics;
@@ -151,8 +150,7 @@ impl Destination for KafkaDestination {
         connection.deliveries.begin(bound, stored);
         let headers = self.settings.headers.then(|| self.codec.content_type());
         let is_closed = Arc::<AtomicBool>::default();
-        let hurries = !properties::has_linger(&self.settings);
-        let sender = Sender { connection: connection.clone(), is_closed: is_closed.clone(), headers, hurries };
+        let sender = Sender { connection: connection.clone(), is_closed: is_closed.clone(), headers };
         let is_transactional = transactions.is_some();
         let writer =
             Writer::new(sender, self.settings.max_message_size, transactions).refusing_to(self.refusals.clone());

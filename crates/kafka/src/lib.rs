@@ -20,7 +20,6 @@ mod failure;
 mod limits;
 mod names;
 mod position;
-mod producer;
 mod properties;
 mod send;
 mod settings;

@@ -74,18 +74,8 @@ pub(crate) const SETTLE_PAUSE: Duration = Duration::from_micros(50);
 /// How long a full queue is waited for before the reasons are looked at again.
 pub(crate) const ROOM_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long librdkafka gathers messages into one request. It has one request of a partition on its way at a time, and while older messages
-/// than this wait for that one, its thread does not sleep but spins.
+/// How long librdkafka gathers messages into one request. Under load requests are full without waiting.
 pub(crate) const LINGER_MS: u32 = 2;
-
-/// What is written with fewer messages than this is sent at once: the source has no backlog.
-pub(crate) const FEW_MESSAGES: usize = 256;
-
-/// How long writing waits for messages that are sent at once. They are on their way long before, unless the machine is busy.
-pub(crate) const HURRY_MS: i32 = 2;
-
-/// How long the thread for callbacks waits for one: it ends no sooner.
-pub(crate) const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// A message's headers and framing, as librdkafka counts them.
 pub(crate) const OVERHEAD_BYTES: usize = 512;
@@ -96,7 +86,6 @@ pub(crate) const LOG_MESSAGE_BYTES: u64 = 96 << 20;
 /// The longest name of a topic.
 pub(crate) const TOPIC_NAME_BYTES: usize = 249;
 
-const _: () = assert!((HURRY_MS as u32) <= LINGER_MS && FEW_MESSAGES < BATCH_MESSAGES as usize);
 const _: () = assert!(MEMORY_BYTES > 4 * MESSAGE_BYTES);
 const _: () = assert!(TRANSACTION_BYTES < TRANSACTION_LIMIT_BYTES && NEAR_THE_END < FAR_FROM_THE_END);
 const _: () = assert!(TRANSACTION_DELIVERY_TIMEOUT.as_secs() + TRANSACTION_GRACE.as_secs() < 900);

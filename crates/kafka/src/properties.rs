@@ -48,8 +48,6 @@ pub(crate) fn client(settings: &KafkaSettings) -> Result<ClientConfig> {
     client.set("message.timeout.ms", settings.delivery_timeout.0.as_millis().to_string());
     client.set("message.max.bytes", settings.max_message_size.0.to_string());
     client.set("queue.buffering.max.messages", limits::MESSAGES_IN_HAND.to_string());
-    // Or a request waits for the answer to the one before.
-    client.set("socket.nagle.disable", "true");
     client.set("batch.num.messages", limits::BATCH_MESSAGES.to_string());
     client.set("queue.buffering.max.kbytes", (settings.memory_limit.0 / 1024).max(1).to_string());
     // Topics that were created or moved are found soon.
@@ -66,11 +64,6 @@ pub(crate) fn client(settings: &KafkaSettings) -> Result<ClientConfig> {
         Ok(_) => Ok(client),
         Err(error) => Err(refused(&error)),
     }
-}
-
-/// Whether the user has said for how long messages are gathered.
-pub(crate) fn has_linger(settings: &KafkaSettings) -> bool {
-    ["linger.ms", "queue.buffering.max.ms"].iter().any(|name| settings.properties.contains_key(*name))
 }
 
 /// The same for a producer that writes transactions.

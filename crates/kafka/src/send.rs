@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ductstream_core::{Error, Lsn, MessageSpan, Messages, Op, Position, Result, TableChunk};
+use ductstream_core::{Error, MessageSpan, Messages, Op, Result, TableChunk};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _};
@@ -20,8 +20,6 @@ pub(crate) struct Sender {
     pub(crate) is_closed: Arc<AtomicBool>,
     /// The content type, when messages have headers.
     pub(crate) headers: Option<&'static str>,
-    /// Whether what is written while there is no backlog is sent at once.
-    pub(crate) hurries: bool,
 }
 
 /// A message, and what it was made of.
@@ -54,36 +52,22 @@ impl Sender {
         Ok(i32::try_from(count).unwrap_or(i32::MAX).max(1))
     }
 
-    /// Sends messages of the batch with this number.
-    pub(crate) fn send(&self, outgoing: &[Outgoing<'_>], number: usize) -> Result<()> {
-        let mut text = PositionText::default();
-        for message in outgoing {
-            let position = text.of(message.chunk.positions[message.message.rows.start]);
-            match message.copies {
-                None => self.send_one(message, position, None, number)?,
-                Some(count) => {
-                    (0..count).try_for_each(|partition| self.send_one(message, position, Some(partition), number))?;
-                }
-            }
+    /// Sends a message of the batch with this number.
+    pub(crate) fn send(&self, outgoing: &Outgoing<'_>, number: usize) -> Result<()> {
+        match outgoing.copies {
+            None => self.send_one(outgoing, None, number),
+            Some(count) => (0..count).try_for_each(|partition| self.send_one(outgoing, Some(partition), number)),
         }
-        Ok(())
     }
 
-    fn send_one(&self, outgoing: &Outgoing<'_>, position: &str, partition: Option<i32>, number: usize) -> Result<()> {
+    fn send_one(&self, outgoing: &Outgoing<'_>, partition: Option<i32>, number: usize) -> Result<()> {
         let Outgoing { table, messages, message, .. } = outgoing;
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&table.topic, number);
         record.partition = partition;
         record.key = message.key.as_ref().map(|range| messages.get(range));
         record.payload = message.value.as_ref().map(|range| messages.get(range));
-        record.headers = self.headers(outgoing, position);
+        record.headers = self.headers(outgoing);
         self.put(record)
-    }
-
-    /// Sends what is in the queue, unless the user wants messages to be gathered.
-    pub(crate) fn hurry(&self) {
-        if self.hurries {
-            self.connection.producer.hurry();
-        }
     }
 
     /// Puts a record into the queue.
@@ -111,7 +95,7 @@ impl Sender {
         }
     }
 
-    fn headers(&self, outgoing: &Outgoing<'_>, position: &str) -> Option<OwnedHeaders> {
+    fn headers(&self, outgoing: &Outgoing<'_>) -> Option<OwnedHeaders> {
         let Outgoing { table, chunk, messages, message, .. } = outgoing;
         if self.headers.is_none() && message.headers.is_empty() {
             return None;
@@ -121,7 +105,7 @@ impl Sender {
             let row = message.rows.start;
             headers = headers
                 .insert(header("ductstream.op", chunk.ops[row].as_str().as_bytes()))
-                .insert(header("ductstream.position", position.as_bytes()))
+                .insert(header("ductstream.position", chunk.positions[row].to_string().as_bytes()))
                 .insert(header("ductstream.table", table.name.as_bytes()))
                 .insert(header("ductstream.schema_version", table.version.as_bytes()));
             if message.value.is_some() {
@@ -132,42 +116,6 @@ impl Sender {
     }
 }
 
-/// Positions as text. Those of one transaction have all but the last digits in common.
-#[derive(Default)]
-struct PositionText {
-    text: String,
-    lsn: Lsn,
-    /// Bytes of the text that belong to the LSN.
-    common: usize,
-}
-
-impl PositionText {
-    fn of(&mut self, position: Position) -> &str {
-        if self.text.is_empty() || self.lsn != position.commit_lsn {
-            self.text = Position::start_of(position.commit_lsn).to_string();
-            self.lsn = position.commit_lsn;
-            self.common = self.text.rfind('+').map_or(0, |plus| plus + 1);
-        }
-        self.text.truncate(self.common);
-        self.text.push_str(itoa::Buffer::new().format(position.seq));
-        &self.text
-    }
-}
-
 fn header<'a>(key: &'a str, value: &'a [u8]) -> Header<'a, &'a [u8]> {
     Header { key, value: Some(value) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_read_as_they_are_shown() {
-        let mut text = PositionText::default();
-        for (lsn, seq) in [(0, 0), (0, 12), (7, 12), (7, 3), (u64::MAX, u64::MAX), (0x16_B374_8000, 0)] {
-            let position = Position::new(Lsn(lsn), seq);
-            assert_eq!(text.of(position), position.to_string());
-        }
-    }
 }

@@ -59,7 +59,6 @@ impl TopicLog {
             let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&topic, number);
             (record.key, record.payload) = (Some(key.as_bytes()), Some(value.as_slice()));
             sender.put(record)?;
-            sender.hurry();
             while !deliveries.wait_until_confirmed(limits::ROOM_PAUSE) {
                 sender.may_go_on()?;
             }
@@ -73,7 +72,7 @@ impl TopicLog {
         let (connection, cluster) = blocking(move || Connection::open(&settings, None)).await?;
         let connection = Arc::new(connection);
         Topics::new(connection.clone(), self.settings.create_topics.clone(), &cluster).ensure_log(&self.topic).await?;
-        Ok(Arc::new(Sender { connection, is_closed: Arc::default(), headers: None, hurries: true }))
+        Ok(Arc::new(Sender { connection, is_closed: Arc::default(), headers: None }))
     }
 
     /// Every message, partition by partition in their order; none when there is no such topic.

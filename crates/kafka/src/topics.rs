@@ -141,10 +141,8 @@ async fn create(connection: &Connection, topic: &str, new: &NewTopics) -> Result
     let options = AdminOptions::new()
         .request_timeout(Some(limits::CREATE_TIMEOUT))
         .operation_timeout(Some(limits::CREATE_TIMEOUT));
-    let results = admin.create_topics([&wanted], &options).await;
-    // Dropping it takes a tenth of a second, which nobody has to wait for.
-    drop(tokio::task::spawn_blocking(move || drop(admin)));
-    let results = results.map_err(|error| explain_error(&error, &doing, place))?;
+    let results =
+        admin.create_topics([&wanted], &options).await.map_err(|error| explain_error(&error, &doing, place))?;
     for result in results {
         match result {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

@@ -126,7 +126,6 @@ impl Transactions {
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(self.keeper.topic(), number);
         (record.key, record.payload) = (Some(key.as_slice()), Some(value.as_slice()));
         sender.put(record)?;
-        sender.hurry();
         while !connection.deliveries.wait_until_confirmed(limits::ROOM_PAUSE) {
             sender.may_go_on()?;
         }

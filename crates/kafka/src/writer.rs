@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 
 use crate::deliveries::Sent;
 use crate::encode::{bytes, encode};
-use crate::limits;
 use crate::send::{Outgoing, Sender};
 use crate::transactions::Transactions;
 
@@ -75,18 +74,12 @@ impl Writer {
         let (messages, mut transactions) = (std::mem::take(&mut self.messages), self.transactions.take());
         let outgoing = self.in_order(batch, &messages)?;
         let sent = match &mut transactions {
-            None => self.send(&outgoing, batch.end).map(|_| self.hurry(outgoing.len())),
+            None => self.send(&outgoing, batch.end).map(|_| ()),
             Some(transactions) => self.send_in_transactions(&outgoing, batch.end, transactions),
         };
         drop(outgoing);
         (self.messages, self.transactions) = (messages, transactions);
         sent
-    }
-
-    fn hurry(&self, messages: usize) {
-        if (1..limits::FEW_MESSAGES).contains(&messages) {
-            self.sender.hurry();
-        }
     }
 
     /// Commits the open Kafka transaction, if it is due.
@@ -210,7 +203,7 @@ impl Writer {
             total += bytes_of_run;
         }
         let number = self.sender.connection.deliveries.add(sent);
-        self.sender.send(outgoing, number)?;
+        outgoing.iter().try_for_each(|message| self.sender.send(message, number))?;
         Ok(total)
     }
 

@@ -56,8 +56,7 @@ pub(super) fn measure(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
         let reader = Reader { to_stdout: true, ..Reader::new(source, Client::Json, Transport::Tcp) };
         run(&reader, plan.sizes.latency_seconds)
     };
-    let source = open(plan)?;
-    figures.extend(rounds(plan, &source, "latency", to_stdout)?.figures(goals::latency));
+    figures.extend(rounds(plan, "latency", to_stdout)?.figures(goals::latency));
     Ok(())
 }
 
@@ -73,31 +72,19 @@ pub(super) fn to_kafka(plan: &Plan, figures: &mut Vec<Figure>) -> Result<()> {
         let reader = Reader { kafka: Some(&kafka), ..Reader::new(source, client, Transport::Tcp) };
         run_to_consumer(&reader, &kafka, plan.sizes.latency_seconds)
     };
-    let source = open(plan)?;
-    // Whoever comes first meets a broker that still compiles its code.
-    say("kafka-latency: warming up");
-    to_consumer(&source)?;
-    figures.extend(rounds(plan, &source, "kafka-latency", to_consumer)?.figures(goals::kafka_latency));
+    figures.extend(rounds(plan, "kafka-latency", to_consumer)?.figures(goals::kafka_latency));
     Ok(())
 }
 
-fn open(plan: &Plan) -> Result<Source> {
-    Source::open(&plan.ductstream, include_str!("sql/ticks.sql"), None)
-}
-
-fn rounds(
-    plan: &Plan,
-    source: &Source,
-    name: &'static str,
-    own: impl Fn(&Source) -> Result<Latency>,
-) -> Result<Measured> {
+fn rounds(plan: &Plan, name: &'static str, own: impl Fn(&Source) -> Result<Latency>) -> Result<Measured> {
+    let source = Source::open(&plan.ductstream, include_str!("sql/ticks.sql"), None)?;
     let seconds = plan.sizes.latency_seconds;
     let mut measured = Measured { name, own: Vec::new(), peer: Vec::new() };
     for round in 1..=plan.sizes.rounds {
         say(format!("{name}: round {round} of {}, {seconds} seconds each", plan.sizes.rounds));
-        let peer = Reader { to_stdout: true, ..Reader::new(source, Client::PgRecvlogical, Transport::Tcp) };
+        let peer = Reader { to_stdout: true, ..Reader::new(&source, Client::PgRecvlogical, Transport::Tcp) };
         measured.peer.push(run(&peer, seconds)?);
-        measured.own.push(own(source)?);
+        measured.own.push(own(&source)?);
     }
     Ok(measured)
 }
