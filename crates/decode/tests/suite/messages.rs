@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ductstream_core::{Envelope, Messages, Result, TableChunk, WireFormat};
 use ductstream_decode::{Options, SchemaText, schema_id};
+use ductstream_wire::envelope::debezium::Debezium;
 use ductstream_wire::{
     MessageMode, MessageShape, SchemaDefinition, SchemaKind, SchemaRegistrar, SchemaSubject, WireSettings,
     message_codec,
@@ -38,7 +39,10 @@ impl Registry {
 
 async fn encode(shape: MessageShape, chunk: &TableChunk, registry: Option<Arc<Registry>>) -> Messages {
     let registry = registry.map(|registry| registry as Arc<dyn SchemaRegistrar>);
-    let codec = message_codec(shape, &WireSettings::default(), registry).unwrap();
+    // The name of a flow, which Debezium's names begin with, is never empty.
+    let debezium = Debezium { flow: "shop".into(), ..Debezium::default() };
+    let settings = WireSettings { debezium, ..WireSettings::default() };
+    let codec = message_codec(shape, &settings, registry).unwrap();
     let mut messages = Messages::default();
     let mut encoder = codec.encoder(&chunk.schema, "shop").await.unwrap();
     encoder.encode(chunk, 0..chunk.len(), &mut messages).unwrap();
