@@ -194,7 +194,9 @@ async fn logical_messages_are_told_in_order_unless_their_prefix_is_excluded() {
         insert into t_full values (2, 'b', 2); select pg_logical_emit_message(true, 'Audit', 'left out'); commit; \
         select pg_logical_emit_message(false, 'outbox', '')";
     let section = "  topic.prefix: dbz\n  schemas.enable: false\n  message.prefix.exclude.list: \"audit,ductstream.*\"\n  binary.handling.mode: hex\n";
-    let ours = messages_of(&database, &[changes], section, "error").await;
+    // A message outside of transactions waits in the server's memory for the next commit or the WAL writer.
+    let commit = "create table later (id int)";
+    let ours = messages_of(&database, &[changes, commit], section, "error").await;
 
     // Then: they are in their places.
     let told: Vec<Value> = ours
